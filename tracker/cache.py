@@ -1,0 +1,77 @@
+"""Where downloaded things live on this machine: one folder per user, outside the installation."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracker.errors import TrackerError
+
+FOLDER_NAME = "facestream-tracker"
+"""Name of the folder below the platform's cache folder; the same as the distribution's name."""
+
+
+class CacheError(TrackerError):
+    """The cache folder cannot be used."""
+
+
+def cache_dir(*parts: str) -> Path:
+    """The user's cache folder for this program, or a folder below it; nothing is created.
+
+    ``TRACKER_CACHE`` wins when it is set. Otherwise: ``$XDG_CACHE_HOME`` (or ``~/.cache``) on Linux, ``~/Library/Caches`` on macOS,
+    ``%LOCALAPPDATA%`` on Windows, plus ``facestream-tracker``.
+    """
+    override = os.environ.get("TRACKER_CACHE")
+    root = Path(override).expanduser().absolute() if override else _platform_cache() / FOLDER_NAME
+    return root.joinpath(*parts)
+
+
+def _platform_cache() -> Path:
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification says that a relative path here is to be ignored.
+    return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+
+
+def ensure_cache_dir(*parts: str) -> Path:
+    """The same folder as ``cache_dir``, created if need be.
+
+    Raises:
+        CacheError: the folder cannot be created.
+    """
+    folder = cache_dir(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CacheError(
+            f"cannot create the cache folder {folder} ({error.strerror or error}); set TRACKER_CACHE to a folder that can be written"
+        ) from error
+    return folder
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, in lower-case hex. Raises OSError when it cannot be read."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_target(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` that replaces it when the block ends well, and vanishes when it does not.
+
+    Two processes that fetch the same file at the same time both succeed; a reader never sees half a file.
+    """
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
