@@ -1,0 +1,141 @@
+"""Reading face models from the neutral npz format (docs/models.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.errors import FaceModelError
+from tracker.face_model.model import JOINT_NAMES, Embedding, FaceModel
+
+FORMAT = 1
+BUILTIN_NAME = "builtin"
+_EMBEDDING_PREFIX = "embedding_"
+_REQUIRED = (
+    "template", "faces", "identity_basis", "expression_basis", "expression_names", "expression_bounds", "joint_names",
+    "joint_template", "joint_identity", "skin_weights", "joint_drive", "mirror", "skin_mask", "uv", "uv_faces",
+    "vertex_parts", "part_names", "regions", "region_names",
+)  # fmt: skip
+
+
+def builtin_path() -> Path:
+    """Where the head that ships with the package lies."""
+    return Path(str(resources.files("tracker.face_model") / "data" / "builtin_head.npz"))
+
+
+def load_face_model(name_or_path: str = BUILTIN_NAME) -> FaceModel:
+    """Load a face model by name (``builtin``) or from an npz file.
+
+    Raises:
+        FaceModelError: there is no such model, or the file is not a face model in the neutral format.
+    """
+    return read_face_model(builtin_path() if name_or_path == BUILTIN_NAME else Path(name_or_path))
+
+
+def read_face_model(path: Path) -> FaceModel:
+    """Read one npz file in the neutral format.
+
+    Raises:
+        FaceModelError: the file is missing, damaged, of another format, or its arrays do not fit together.
+    """
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise FaceModelError(
+            f"cannot read face model {path}: {error.strerror or error}; give '{BUILTIN_NAME}' or a model .npz"
+        ) from error
+    try:
+        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise FaceModelError(f"{path} is not a face model: expected an .npz without pickles ({error})") from error
+    if "format" not in arrays or int(arrays["format"]) != FORMAT:
+        found = int(arrays["format"]) if "format" in arrays else "none"
+        raise FaceModelError(f"{path}: expected face model format {FORMAT}, found {found}")
+    missing = [key for key in _REQUIRED if key not in arrays]
+    if missing:
+        raise FaceModelError(f"{path}: a face model needs {', '.join(missing)}")
+    model = _assemble(arrays, hashlib.sha256(blob).hexdigest())
+    _check(model, arrays, path)
+    return model
+
+
+def _assemble(arrays: dict[str, NDArray[np.generic]], sha256: str) -> FaceModel:
+    meta = json.loads(str(arrays["meta_json"])) if "meta_json" in arrays else {}
+    f32 = {key: value.astype(np.float32) for key, value in arrays.items() if value.dtype.kind == "f"}
+    names = [key[len(_EMBEDDING_PREFIX) : -len("_faces")] for key in arrays if _is_embedding(key)]
+    embeddings = {
+        name: Embedding(
+            arrays[f"{_EMBEDDING_PREFIX}{name}_faces"].astype(np.int32),
+            f32[f"{_EMBEDDING_PREFIX}{name}_barycentric"],
+            f32[f"{_EMBEDDING_PREFIX}{name}_weight"],
+        )
+        for name in names
+    }
+    return FaceModel(
+        name=str(meta.get("name", "unnamed")),
+        version=str(meta.get("version", "")),
+        licence=str(meta.get("licence", "")),
+        sha256=sha256,
+        template=f32["template"],
+        faces=arrays["faces"].astype(np.int32),
+        identity_basis=f32["identity_basis"],
+        expression_basis=f32["expression_basis"],
+        expression_names=tuple(str(name) for name in arrays["expression_names"]),
+        expression_bounds=f32["expression_bounds"],
+        joint_template=f32["joint_template"],
+        joint_identity=f32["joint_identity"],
+        skin_weights=f32["skin_weights"],
+        joint_drive=f32["joint_drive"],
+        mirror=arrays["mirror"].astype(np.int32),
+        skin_mask=f32["skin_mask"],
+        uv=f32["uv"],
+        uv_faces=arrays["uv_faces"].astype(np.int32),
+        parts=arrays["vertex_parts"].astype(np.int8),
+        part_names=tuple(str(name) for name in arrays["part_names"]),
+        regions=arrays["regions"].astype(np.bool_),
+        region_names=tuple(str(name) for name in arrays["region_names"]),
+        embeddings=embeddings,
+        pose_correctives=f32.get("pose_correctives"),
+        attribution=str(meta.get("attribution", "")),
+        meta={key: str(value) for key, value in meta.items()},
+    )
+
+
+def _is_embedding(key: str) -> bool:
+    return key.startswith(_EMBEDDING_PREFIX) and key.endswith("_faces")
+
+
+def _check(model: FaceModel, arrays: dict[str, NDArray[np.generic]], path: Path) -> None:
+    v, ni, ne, j = model.vertex_count, model.identity_count, model.expression_count, len(JOINT_NAMES)
+    joint_names = tuple(str(name) for name in arrays["joint_names"])
+    if joint_names != JOINT_NAMES:
+        raise FaceModelError(f"{path}: expected joints {', '.join(JOINT_NAMES)}, found {', '.join(joint_names)}")
+    expected = {
+        "template": (model.template.shape, (v, 3)),
+        "identity_basis": (model.identity_basis.shape, (v, 3, ni)),
+        "expression_basis": (model.expression_basis.shape, (v, 3, ne)),
+        "expression_names": ((len(model.expression_names),), (ne,)),
+        "expression_bounds": (model.expression_bounds.shape, (ne, 2)),
+        "joint_template": (model.joint_template.shape, (j, 3)),
+        "joint_identity": (model.joint_identity.shape, (j, 3, ni)),
+        "skin_weights": (model.skin_weights.shape, (v, j)),
+        "joint_drive": (model.joint_drive.shape, (ne, j, 3)),
+        "mirror": (model.mirror.shape, (v,)),
+        "skin_mask": (model.skin_mask.shape, (v,)),
+    }
+    for key, (found, wanted) in expected.items():
+        if found != wanted:
+            raise FaceModelError(f"{path}: '{key}' must have shape {wanted}, got {found}")
+    for key, value in arrays.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise FaceModelError(f"{path}: '{key}' contains numbers that are not finite")
+    if model.faces.min(initial=0) < 0 or model.faces.max(initial=0) >= v:
+        raise FaceModelError(f"{path}: 'faces' refers to vertices outside 0..{v - 1}")
