@@ -1,0 +1,152 @@
+"""The face model at its landmark points only, with analytic derivatives.
+
+A fit touches a few hundred points, not the whole mesh. Linear blend skinning of a point inside a triangle is not the skinning of
+its interpolated vertices, so per joint the weighted bases are kept: with w the skinning weight and b the barycentric
+weight, sum_c b_c w_c (R - I)(v_c - J) = (R - I)(sum_c b_c w_c v_c - (sum_c b_c w_c) J), which is linear in the coefficients.
+
+Arrays are stored axis first, (3, points, coefficients): projecting a Jacobian is then a handful of multiply-adds over
+contiguous memory. The neck stays at rest: one view cannot tell it from the root.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
+from tracker.rotations import left_jacobian, matrix_from_rotvec
+
+Float32 = NDArray[np.float32]
+MOVING_JOINTS = (JAW, EYE_LEFT, EYE_RIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class _JointPoints:
+    """The points that one joint moves."""
+
+    rows: NDArray[np.intp]
+    """(M,) indices of those points."""
+    template: Float32
+    """(3, M) weighted template."""
+    expression: Float32
+    """(3, M, Ne) weighted expression basis."""
+    identity: Float32
+    """(3, M, Ni) weighted identity basis relative to the joint's own motion with identity."""
+    drivers: NDArray[np.intp]
+    """(D,) expressions that turn this joint."""
+    drive: NDArray[np.float64]
+    """(3, D) axis-angle per unit of each of them."""
+
+
+class LandmarkModel:
+    """``FaceModel`` compiled for one landmark set.
+
+    Identity changes rarely: ``set_identity`` folds it into the constant part, ``evaluate`` then costs one small
+    matrix-vector product.
+    """
+
+    def __init__(self, model: FaceModel, set_name: str) -> None:
+        embedding = model.embedding(set_name)
+        corners = model.faces[embedding.faces]
+        barycentric = embedding.barycentric.astype(np.float64)
+        self.weight: Float32 = embedding.weight.copy()
+        self.count = int(corners.shape[0])
+        self.expression_count = model.expression_count
+        self.identity_count = model.identity_count
+        self._template = _interpolate(barycentric, model.template[corners])
+        self.expression_basis = _interpolate(barycentric, model.expression_basis[corners])
+        self.identity_basis = _interpolate(barycentric, model.identity_basis[corners])
+        self._joints = {joint: _compile_joint(model, corners, barycentric, joint) for joint in MOVING_JOINTS}
+        self._identity = np.zeros(model.identity_count, np.float32)
+        self._shaped = self._template
+        self._joint_shaped = {joint: points.template for joint, points in self._joints.items()}
+        self._effective = np.empty_like(self.expression_basis)
+
+    @property
+    def identity(self) -> Float32:
+        """The identity (Ni,) currently folded in."""
+        return self._identity
+
+    def set_identity(self, identity: Float32) -> None:
+        """Fold identity coefficients (Ni,) into the constant part."""
+        self._identity = np.asarray(identity, np.float32).copy()
+        self._shaped = self._template + self.identity_basis @ self._identity
+        self._joint_shaped = {
+            joint: points.template + points.identity @ self._identity for joint, points in self._joints.items()
+        }
+
+    def neutral_points(self) -> Float32:
+        """(L, 3) points of the relaxed face in head axes, metres."""
+        return np.ascontiguousarray(self._shaped.T)
+
+    def evaluate(self, expression: Float32) -> Float32:
+        """Points (3, L) in head axes, metres, for expression weights (Ne,)."""
+        points: Float32 = self._shaped + self.expression_basis @ expression
+        for joint, part in self._joints.items():
+            turn, arms = self._turn(joint, part, expression)
+            points[:, part.rows] += (turn @ arms).astype(np.float32)
+        return points
+
+    def expression_jacobian(self, expression: Float32) -> Float32:
+        """d points / d expression, (3, L, Ne), in head axes. The array is reused by the next call."""
+        effective = self._effective
+        np.copyto(effective, self.expression_basis)
+        for joint, part in self._joints.items():
+            rotvec = part.drive @ expression[part.drivers].astype(np.float64)
+            turn, arms = self._turn(joint, part, expression)
+            moved = turn.astype(np.float32) @ part.expression.reshape(3, -1)
+            effective[:, part.rows] += moved.reshape(part.expression.shape)
+            # d(R arm) = dtheta x (R arm), with dtheta = left_jacobian @ drive de (here R arm = turn @ arm + arm).
+            lever = (turn @ arms) + arms
+            axes = left_jacobian(rotvec) @ part.drive
+            for column, axis in zip(part.drivers, axes.T, strict=True):
+                effective[:, part.rows, column] += np.cross(axis, lever.T).T
+        return effective
+
+    def identity_jacobian(self, expression: Float32) -> Float32:
+        """d points / d identity, (3, L, Ni), in head axes."""
+        jacobian = self.identity_basis.copy()
+        for joint, part in self._joints.items():
+            turn, _ = self._turn(joint, part, expression)
+            moved = turn.astype(np.float32) @ part.identity.reshape(3, -1)
+            jacobian[:, part.rows] += moved.reshape(part.identity.shape)
+        return jacobian
+
+    def _turn(
+        self, joint: int, part: _JointPoints, expression: Float32
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """R - I of a joint and the weighted arms (3, M) from the joint to its points."""
+        rotvec = part.drive @ expression[part.drivers].astype(np.float64)
+        arms: NDArray[np.float64] = self._joint_shaped[joint] + part.expression @ expression
+        return matrix_from_rotvec(rotvec) - np.eye(3), arms
+
+
+def _interpolate(barycentric: NDArray[np.float64], values: NDArray[np.floating]) -> Float32:
+    """(L, 3) weights and (L, 3, 3, ...) corner values -> (3, L, ...) axis first, contiguous."""
+    return np.ascontiguousarray(np.einsum("lc,lcd...->dl...", barycentric, values.astype(np.float64)), np.float32)
+
+
+def _compile_joint(
+    model: FaceModel, corners: NDArray[np.int32], barycentric: NDArray[np.float64], joint: int
+) -> _JointPoints:
+    weighted = barycentric * model.skin_weights[corners, joint]
+    share = weighted.sum(axis=1)
+    rows = np.flatnonzero(share > 1e-6)
+    weighted, corners, share = weighted[rows], corners[rows], share[rows].astype(np.float32)
+    template = _interpolate(weighted, model.template[corners])
+    identity = _interpolate(weighted, model.identity_basis[corners])
+    # The arm is measured from the joint, which moves with identity too.
+    template -= model.joint_template[joint][:, None] * share
+    identity -= model.joint_identity[joint][:, None, :] * share[None, :, None]
+    drive = model.joint_drive[:, joint].astype(np.float64)
+    drivers = np.flatnonzero(np.abs(drive).sum(axis=1) > 0.0)
+    return _JointPoints(
+        rows=rows,
+        template=template,
+        expression=_interpolate(weighted, model.expression_basis[corners]),
+        identity=identity,
+        drivers=drivers,
+        drive=np.ascontiguousarray(drive[drivers].T),
+    )
