@@ -22,8 +22,8 @@ class CacheError(TrackerError):
 def cache_dir(*parts: str) -> Path:
     """The user's cache folder for this program, or a folder below it; nothing is created.
 
-    ``TRACKER_CACHE`` wins when it is set. Otherwise: ``$XDG_CACHE_HOME`` (or ``~/.cache``) on Linux, ``~/Library/Caches`` on macOS,
-    ``%LOCALAPPDATA%`` on Windows, plus ``facestream-tracker``.
+    ``TRACKER_CACHE`` wins when it is set. Otherwise: ``$XDG_CACHE_HOME`` (or ``~/.cache``) on Linux,
+    ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows, plus ``facestream-tracker``.
     """
     override = os.environ.get("TRACKER_CACHE")
     root = Path(override).expanduser().absolute() if override else _platform_cache() / FOLDER_NAME
@@ -52,7 +52,8 @@ def ensure_cache_dir(*parts: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CacheError(
-            f"cannot create the cache folder {folder} ({error.strerror or error}); set TRACKER_CACHE to a folder that can be written"
+            f"cannot create the cache folder {folder} ({error.strerror or error}); "
+            "set TRACKER_CACHE to a folder that can be written"
         ) from error
     return folder
 

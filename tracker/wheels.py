@@ -102,7 +102,9 @@ def _download(requirement: str, wheel_sha256: str, folder: Path, python_version:
     command += ["--python-version", python_version, *(["--platform", platform] if platform else [])]
     command += ["--require-hashes", "-r", str(pinned), "-d", str(wheels)]
     _log.info("downloading %s", requirement)
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
+    )
     if done.returncode != 0:
         _log.debug("pip said:\n%s%s", done.stdout, done.stderr)
         raise FetchError(_explain(requirement, done.stdout + done.stderr))
@@ -124,7 +126,9 @@ def _pip_command(requirement: str) -> list[str]:
             return [found]
     if found := shutil.which("uv"):
         return [found, "tool", "run", "--quiet", "pip"]
-    raise FetchError(f"{requirement} is fetched with pip, which this environment lacks; run: {sys.executable} -m ensurepip")
+    raise FetchError(
+        f"{requirement} is fetched with pip, which this environment lacks; run: {sys.executable} -m ensurepip"
+    )
 
 
 def _explain(requirement: str, output: str) -> str:
@@ -135,7 +139,9 @@ def _explain(requirement: str, output: str) -> str:
         return f"the package index offers another file for {requirement} than the pinned one; it was not used"
     errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
     reason = errors[0] if errors else (output.strip().splitlines() or ["no message"])[-1]
-    return f"pip cannot download {requirement} ({reason.strip()}); check the network or pip's index settings and try again"
+    return (
+        f"pip cannot download {requirement} ({reason.strip()}); check the network or pip's index settings and try again"
+    )
 
 
 def _describe(error: OSError) -> str:

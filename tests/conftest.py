@@ -1,0 +1,40 @@
+"""Fixtures for everything that tests need from outside the repository; each skips with the reason when it is not there."""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy loads its BLAS: two thread pools on a small machine cost more than they bring, and timings wander.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def samples() -> Callable[[str], Path]:
+    """``samples("single_face.mp4")`` is the path of a sample clip or still, fetched if need be."""
+    from tracker.samples import sample
+    from tracker.wheels import FetchError
+
+    def get(name: str) -> Path:
+        try:
+            return sample(name)
+        except FetchError as error:
+            pytest.skip(f"sample {name} cannot be had: {error}")
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of development data beside the checkout."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the development data (../shared/data) is not here")
+    return folder
