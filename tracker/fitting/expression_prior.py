@@ -1,0 +1,60 @@
+"""What expression weights are expected before the landmarks are looked at.
+
+Geometry alone gets semantics wrong: it explains a smile as a lip roll with a cheek puff. The encoder's scores say what a face
+does, the landmarks how far. So the prior of each weight is a Gaussian around its score, wide where scores are good but
+their scale is not, narrow around zero where neither scores nor landmarks know anything.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.arkit import ARKIT_INDEX
+
+Float32 = NDArray[np.float32]
+
+_DEFAULT_SIGMA: Final = 0.12
+_WITHOUT_HINT_SIGMA: Final = 0.25
+# The blendshape network keeps these under 0.05 on every real clip: its silence says nothing about them.
+SILENT_SCORES: Final = frozenset(
+    {"cheekPuff", "noseSneerLeft", "noseSneerRight", "cheekSquintLeft", "cheekSquintRight", "jawForward", "jawLeft",
+     "jawRight", "mouthRight", "mouthLeft", "tongueOut"}
+)  # fmt: skip
+_SIGMA: Final[dict[str, float]] = {
+    "jawOpen": 0.3, "mouthClose": 0.15, "mouthSmileLeft": 0.2, "mouthSmileRight": 0.2,
+    "mouthPucker": 0.2, "mouthFunnel": 0.15,
+    "eyeBlinkLeft": 0.3, "eyeBlinkRight": 0.3, "eyeWideLeft": 0.2, "eyeWideRight": 0.2,
+    "browInnerUp": 0.25, "browDownLeft": 0.25, "browDownRight": 0.25, "browOuterUpLeft": 0.25, "browOuterUpRight": 0.25,
+    "jawLeft": 0.15, "jawRight": 0.15, "jawForward": 0.08, "mouthLeft": 0.15, "mouthRight": 0.15,
+    "cheekPuff": 0.06, "noseSneerLeft": 0.12, "noseSneerRight": 0.12, "cheekSquintLeft": 0.1, "cheekSquintRight": 0.1,
+    "tongueOut": 0.02,
+}  # fmt: skip
+_LOOK: Final = tuple(name for name in ARKIT_INDEX if name.startswith("eyeLook"))
+
+
+class ExpressionPrior:
+    """Means and standard deviations for a model whose expressions carry ``names``; names ARKit does not know get zero mean."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._arkit = np.array([ARKIT_INDEX.get(name, -1) for name in names], np.intp)
+        self._listens = np.array([name in ARKIT_INDEX and name not in SILENT_SCORES for name in names])
+        # Irises are seen directly and far better than the scores know them.
+        look = np.array([name in _LOOK for name in names])
+        self._with_hint = np.array([_SIGMA.get(name, _DEFAULT_SIGMA) for name in names], np.float32)
+        self._with_hint[look] = 0.5
+        self._without_hint = np.array(
+            [min(_SIGMA.get(name, _WITHOUT_HINT_SIGMA), _WITHOUT_HINT_SIGMA) for name in names], np.float32
+        )
+        self._without_hint[look] = 0.5
+        self._listens &= ~look
+
+    def given(self, hint: Float32 | None) -> tuple[Float32, Float32]:
+        """Mean and sigma (Ne,) each, for scores (52,) in ARKit order or None."""
+        mean = np.zeros(self._arkit.shape[0], np.float32)
+        if hint is None:
+            return mean, self._without_hint
+        mean[self._listens] = hint[self._arkit[self._listens]]
+        return mean, self._with_hint

@@ -1,0 +1,133 @@
+"""Following one face with the parametric model: cold start, warm frames, identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.camera import Camera
+from tracker.face_model import FaceModel
+from tracker.fitting.expression_prior import ExpressionPrior
+from tracker.fitting.identity import IdentityBelief, IdentityConfig
+from tracker.fitting.landmark_model import LandmarkModel
+from tracker.fitting.pose_start import start_pose
+from tracker.fitting.solver import FitState, Solution, Solver, Target
+from tracker.types import FaceObservation
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FitConfig:
+    """How a face is fitted."""
+
+    correlated_landmarks: float = 12.0
+    """How many landmarks err together: the factor by which the landmark term is scaled down."""
+    warm_iterations: int = 2
+    cold_rigid_iterations: int = 8
+    cold_iterations: int = 20
+    restart_residual: float = 0.12
+    """A warm frame whose median residual exceeds this share of the face width is started cold again."""
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFace:
+    """The fit of one frame, before smoothing."""
+
+    state: FitState
+    identity: Float32
+    identity_version: int
+    residual_px: float
+    """Median distance between observed and fitted landmarks."""
+    projected: Float32
+    """(L, 2) fitted landmarks in pixels."""
+    iterations: int
+    cold: bool
+
+
+class FaceFitter:
+    """The fit of one person over the frames of a stream."""
+
+    def __init__(self, model: FaceModel, set_name: str, config: FitConfig | None = None) -> None:
+        self._config = config or FitConfig()
+        self._points = LandmarkModel(model, set_name)
+        self._solver = Solver(self._points, model.expression_bounds)
+        self._prior = ExpressionPrior(model.expression_names)
+        self.identity = IdentityBelief(model.identity_count, self._config.identity)
+        self._state: FitState | None = None
+        self._camera: Camera | None = None
+        self._age = 0
+
+    def fit(self, observation: FaceObservation, camera: Camera) -> FittedFace:
+        """Fit one frame. Cold on the first one, after ``restart`` and when the frame size changes; warm otherwise."""
+        target = self._target(observation)
+        cold = self._state is None or camera != self._camera
+        if not cold:
+            solution = self._warm(camera, target)
+            width = float(observation.box[2])
+            cold = self._residual(observation, solution) > self._config.restart_residual * width
+        if cold:
+            solution = self._cold(observation, camera, target)
+        self._state, self._camera = solution.state, camera
+        self._age += 1
+        return FittedFace(
+            state=solution.state,
+            identity=self._points.identity,
+            identity_version=self.identity.version,
+            residual_px=self._residual(observation, solution),
+            projected=solution.projected,
+            iterations=solution.iterations,
+            cold=cold,
+        )
+
+    def restart(self) -> None:
+        """Start cold on the next frame, with the identity kept (after a loss)."""
+        self._state = None
+
+    def forget(self) -> None:
+        """Start cold with nothing known about the person."""
+        self._state = None
+        self._age = 0
+        self.identity.reset()
+        self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
+
+    def _target(self, observation: FaceObservation) -> Target:
+        landmarks = observation.landmarks
+        precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma**2)
+        mean, sigma = self._prior.given(observation.arkit_hint)
+        return Target(np.ascontiguousarray(landmarks.points[:, :2]), precision.astype(np.float32), mean, sigma)
+
+    def _cold(self, observation: FaceObservation, camera: Camera, target: Target) -> Solution:
+        points = observation.landmarks.points
+        rotation, translation = start_pose(camera, points, self._points.neutral_points(), target.precision)
+        start = FitState(rotation, translation, np.zeros(self._points.expression_count, np.float32))
+        rigid = self._solver.solve(
+            camera, target, start, iterations=self._config.cold_rigid_iterations, expression=False
+        )
+        if self.identity.frozen:
+            return self._solver.solve(camera, target, rigid.state, iterations=self._config.cold_iterations)
+        return self._solve_identity(camera, target, rigid.state, self._config.cold_iterations)
+
+    def _warm(self, camera: Camera, target: Target) -> Solution:
+        assert self._state is not None
+        solution = self._solver.solve(camera, target, self._state, iterations=self._config.warm_iterations)
+        if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
+            return self._solve_identity(camera, target, solution.state, iterations=4)
+        return solution
+
+    def _solve_identity(self, camera: Camera, target: Target, start: FitState, iterations: int) -> Solution:
+        before = self._points.neutral_points()
+        solution = self._solver.solve(
+            camera, target, start, iterations=iterations, identity_prior=self.identity.prior()
+        )
+        moved = self._points.neutral_points() - before
+        self.identity.learn(solution, float(np.sqrt((moved**2).sum(axis=1).mean())))
+        return solution
+
+    def _residual(self, observation: FaceObservation, solution: Solution) -> float:
+        offset = observation.landmarks.points[:, :2] - solution.projected
+        used = self._points.weight > 0.3
+        return float(np.median(np.hypot(offset[used, 0], offset[used, 1])))

@@ -1,0 +1,113 @@
+"""Identity belongs to the person, not to the frame: a Gaussian belief that informative frames sharpen.
+
+Each keyframe is solved jointly for pose, expression and identity with the belief as prior; pose and expression are then
+marginalised out of its normal matrix (Schur complement) and what is left is added to the belief's information. When new
+keyframes no longer move the face, the belief is frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.fitting.solver import IdentityPrior, Solution
+from tracker.rotations import angle_between
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityConfig:
+    """When a frame teaches something about identity, and when enough is known."""
+
+    novel_rotation_rad: float = 0.12
+    """A keyframe differs from every earlier one by at least this much head rotation ..."""
+    novel_expression: float = 0.9
+    """... or by this much expression (L1 norm of the weights)."""
+    max_keyframes: int = 40
+    settle_m: float = 0.00025
+    """Frozen once a keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
+    settle_keyframes: int = 6
+    """... this many times in a row."""
+    information_cap: float = 6.0
+    """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Keyframe:
+    rotation: Float64
+    expression: Float32
+
+
+class IdentityBelief:
+    """What is known about the identity (Ni,) of one person."""
+
+    def __init__(self, count: int, config: IdentityConfig | None = None) -> None:
+        self._config = config or IdentityConfig()
+        self._count = count
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the person."""
+        self.mean: Float64 = np.zeros(self._count)
+        self._evidence: Float64 = np.zeros((self._count, self._count))
+        self._keyframes: list[_Keyframe] = []
+        self._settled = 0
+        self.frozen = False
+        self.version = 0
+
+    @property
+    def keyframe_count(self) -> int:
+        return len(self._keyframes)
+
+    @property
+    def information(self) -> Float64:
+        """(Ni, Ni): the population's unit information plus what the keyframes add."""
+        count = len(self._keyframes)
+        share = min(1.0, self._config.information_cap / count) if count else 1.0
+        total: Float64 = np.eye(self._count) + share * self._evidence
+        return total
+
+    @property
+    def confidence(self) -> float:
+        """How much of the population's variance has been explained: 1 - trace(covariance) / Ni, 0..1."""
+        return float(1.0 - np.trace(np.linalg.inv(self.information)) / self._count)
+
+    def prior(self) -> IdentityPrior:
+        """The belief as a prior for the next joint solve."""
+        if not self._keyframes:
+            return IdentityPrior(np.eye(self._count), np.zeros(self._count))
+        return IdentityPrior(self.information, self.mean)
+
+    def wants(self, rotation: Float64, expression: Float32, age: int) -> bool:
+        """Whether a frame with this pose (3, 3) and expression (Ne,), ``age`` frames after the first, teaches something.
+
+        Early frames at doubling distances are always taken: they average the first one's noise away.
+        """
+        if self.frozen:
+            return False
+        if age < 64 and age & (age - 1) == 0:
+            return True
+        return all(
+            angle_between(key.rotation, rotation) > self._config.novel_rotation_rad
+            or float(np.abs(key.expression - expression).sum()) > self._config.novel_expression
+            for key in self._keyframes
+        )
+
+    def learn(self, solution: Solution, moved_m: float) -> None:
+        """Add a joint solution as a keyframe. ``moved_m``: RMS motion of the relaxed landmarks it caused."""
+        nuisance = solution.normal_matrix.shape[0] - self._count
+        normal = solution.normal_matrix
+        cross = normal[:nuisance, nuisance:]
+        data = normal[nuisance:, nuisance:] - self.prior().information
+        marginal = data - cross.T @ np.linalg.solve(normal[:nuisance, :nuisance], cross)
+        self._evidence += 0.5 * (marginal + marginal.T)
+        self.mean = solution.identity.astype(np.float64)
+        self._keyframes.append(_Keyframe(solution.state.rotation, solution.state.expression))
+        self.version += 1
+        self._settled = self._settled + 1 if moved_m < self._config.settle_m else 0
+        if self._settled >= self._config.settle_keyframes or len(self._keyframes) >= self._config.max_keyframes:
+            self.frozen = True
