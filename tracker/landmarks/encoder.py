@@ -1,0 +1,60 @@
+"""What an encoder is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+from tracker.errors import ConfigError
+from tracker.landmarks.crop import Roi
+from tracker.types import Float32, ImageRGB, Landmarks
+
+EncoderName = Literal["mediapipe", "light"]
+Precision = Literal["auto", "f32", "bf16"]
+
+PRESENT = 0.5
+"""Presence from which on a crop is taken to show a face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What an encoder reads out of one crop."""
+
+    landmarks: Landmarks
+    presence: float
+    """Probability in 0..1 that the crop shows a face."""
+    arkit_hint: Float32 | None
+    """(52,) expression scores in 0..1 in ``ARKIT_NAMES`` order; None when the encoder gives none or no face is present."""
+
+
+class LandmarkEncoder(Protocol):
+    """Reads landmarks out of the image region of one face. Keeps buffers: one per thread."""
+
+    set_name: str
+    """Name of the landmark set it produces."""
+    outer_eye_corners: tuple[int, int]
+    """Indices of the outer corner of the subject's right and left eye."""
+    last_timing: dict[str, float]
+    """Milliseconds the last ``encode`` spent, by stage."""
+
+    def encode(self, image: ImageRGB, roi: Roi) -> Encoded:
+        """Landmarks of the face in ``roi`` of ``image``, uint8 (H, W, 3), in image pixels."""
+        ...
+
+
+def create_encoder(name: EncoderName = "mediapipe", threads: int = 1, precision: Precision = "auto") -> LandmarkEncoder:
+    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores) or ``light`` (cheaper, no scores).
+
+    Raises:
+        ConfigError: unknown name.
+        NetworkAssetError: its networks have not been fetched.
+    """
+    if name == "mediapipe":
+        from tracker.landmarks.mediapipe478 import MediaPipeEncoder
+
+        return MediaPipeEncoder(threads=threads, precision=precision)
+    if name == "light":
+        from tracker.landmarks.light import LightEncoder
+
+        return LightEncoder(threads=threads, precision=precision)
+    raise ConfigError(f"encoder must be one of {', '.join(get_args(EncoderName))}, got {name!r}")
