@@ -1,0 +1,202 @@
+"""A z-buffer triangle rasteriser in numpy: which triangle a pixel sees, where on it, and how far away.
+
+Triangles are cut into rows and rows into pixels by the exact scan-line rule (a pixel belongs to a triangle when its centre
+lies in it; a centre on a shared edge belongs to one side only), so that neighbours neither overlap nor leave gaps. Depth is
+resolved per pixel on 1/z, which is linear on the screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+_NEAR_M = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """What the pixels of a ``width`` x ``height`` image see of a mesh; one entry per covered pixel."""
+
+    width: int
+    height: int
+    faces: Int32
+    """(F, 3) the mesh's triangles."""
+    pixel: NDArray[np.intp]
+    """(N,) covered pixels as ``row * width + column``, ascending."""
+    face: Int32
+    """(N,) index of the visible triangle."""
+    barycentric: Float32
+    """(N, 3) perspective-correct weights of the triangle's corners."""
+    inverse_depth: Float32
+    """(H * W,) 1/z in 1/m, 0 where nothing is seen."""
+
+    def interpolate(self, attributes: NDArray[np.floating]) -> Float32:
+        """Vertex attributes (V, C) at the covered pixels, (N, C)."""
+        values = np.ascontiguousarray(attributes, np.float32)
+        corners = self.faces[self.face]
+        out = values[corners[:, 0]] * self.barycentric[:, :1]
+        out += values[corners[:, 1]] * self.barycentric[:, 1:2]
+        out += values[corners[:, 2]] * self.barycentric[:, 2:]
+        return out
+
+    def image(self, values: NDArray[np.floating], background: float = 0.0) -> Float32:
+        """Per-pixel values (N, C) as an image (H, W, C) over a constant background."""
+        out = np.full((self.height * self.width, values.shape[1]), background, np.float32)
+        out[self.pixel] = values
+        return out.reshape(self.height, self.width, -1)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) True where the mesh is seen."""
+        covered = np.zeros(self.height * self.width, np.bool_)
+        covered[self.pixel] = True
+        return covered.reshape(self.height, self.width)
+
+    def depth_at(self, points: NDArray[np.floating]) -> Float32:
+        """Depth in metres at the pixels that hold points (L, 2); infinity outside the mesh or the image."""
+        column = np.floor(points[:, 0]).astype(np.intp)
+        row = np.floor(points[:, 1]).astype(np.intp)
+        inside = (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        seen = np.zeros(len(points), np.float32)
+        seen[inside] = self.inverse_depth[row[inside] * self.width + column[inside]]
+        with np.errstate(divide="ignore"):
+            depth: Float32 = np.float32(1.0) / seen
+        return depth
+
+
+def rasterize(
+    points_px: NDArray[np.floating],
+    depth_m: NDArray[np.floating],
+    faces: Int32,
+    width: int,
+    height: int,
+    *,
+    cull_back: bool = True,
+) -> Raster:
+    """Rasterise a projected triangle mesh.
+
+    Args:
+        points_px: (V, 2) vertices in continuous pixels: the centre of the top-left pixel is (0.5, 0.5).
+        depth_m: (V,) distance along the optical axis. Triangles with a corner nearer than 1 mm are left out.
+        faces: (F, 3) triangles, counter-clockwise seen from outside in OpenCV camera axes.
+        width: image width in pixels.
+        height: image height in pixels.
+        cull_back: leave out triangles seen from behind.
+    """
+    points = np.asarray(points_px, np.float64)
+    depth = np.asarray(depth_m, np.float64)
+    kept, corners, area2 = _visible_candidates(points, depth, faces, width, height, cull_back)
+    row_face, row, first, count = _rows(corners, width, height)
+    planes, inverse_z_plane = _planes(corners, area2, 1.0 / depth[faces[kept]])
+
+    origin = corners[row_face, 0]
+    coefficients = inverse_z_plane[row_face]
+    row_inverse_z = (
+        coefficients[:, 2]
+        + coefficients[:, 0] * (first + 0.5 - origin[:, 0])
+        + coefficients[:, 1] * (row + 0.5 - origin[:, 1])
+    )
+    # From rows to fragments: everything below has one entry per triangle and pixel, so it is kept to a few passes.
+    fragment_row = np.repeat(np.arange(len(row), dtype=np.int32), count)
+    ends = np.cumsum(count)
+    step = np.arange(len(fragment_row), dtype=np.int32) - (ends - count).astype(np.int32)[fragment_row]
+    pixel = (row * width + first).astype(np.int32)[fragment_row] + step
+    inverse_z = row_inverse_z.astype(np.float32)[fragment_row]
+    inverse_z += coefficients[:, 0].astype(np.float32)[fragment_row] * step
+
+    nearest = np.zeros(width * height, np.float32)
+    np.maximum.at(nearest, pixel, inverse_z)
+    wins = np.flatnonzero(inverse_z == nearest[pixel])
+    winner = np.full(width * height, -1, np.int32)
+    winner[pixel[wins]] = row_face[fragment_row[wins]]
+
+    seen = np.flatnonzero(winner >= 0)
+    local_face = winner[seen]
+    barycentric = _barycentric(planes, corners[:, 0].astype(np.float32), local_face, seen, width)
+    return Raster(width, height, faces, seen, kept[local_face].astype(np.int32), barycentric, nearest)
+
+
+def _visible_candidates(
+    points: NDArray[np.float64],
+    depth: NDArray[np.float64],
+    faces: Int32,
+    width: int,
+    height: int,
+    cull_back: bool,
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    corners = points[faces]
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    area2 = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    # y points down in the image, so a triangle that is counter-clockwise from outside has negative area when it faces us.
+    keep = (area2 < 0.0) if cull_back else (area2 != 0.0)
+    keep &= (depth[faces] > _NEAR_M).all(axis=1)
+    keep &= (high[:, 0] > 0.0) & (low[:, 0] < width) & (high[:, 1] > 0.0) & (low[:, 1] < height)
+    kept = np.flatnonzero(keep)
+    return kept, corners[kept], area2[kept]
+
+
+def _rows(
+    corners: NDArray[np.float64], width: int, height: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cut triangles (T, 3, 2) into rows: triangle, image row, first column and number of columns of each."""
+    order = np.argsort(corners[:, :, 1], axis=1, kind="stable")
+    by_y = np.take_along_axis(corners, order[:, :, None], axis=1)
+    top = np.clip(np.ceil(by_y[:, 0, 1] - 0.5), 0, height).astype(np.int64)
+    end = np.clip(np.ceil(by_y[:, 2, 1] - 0.5), 0, height).astype(np.int64)
+    rows = end - top
+    face = np.repeat(np.arange(len(corners)), rows)
+    ends = np.cumsum(rows)
+    row = np.arange(len(face)) - (ends - rows)[face] + top[face]
+    centre = row + 0.5
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Each edge starts at its upper end, whichever triangle it belongs to: neighbours get the same column to the last bit.
+        slope = [
+            (by_y[:, j, 0] - by_y[:, i, 0]) / (by_y[:, j, 1] - by_y[:, i, 1]) for i, j in ((0, 2), (0, 1), (1, 2))
+        ]
+    v0, v1 = by_y[face, 0], by_y[face, 1]
+    long_x = v0[:, 0] + (centre - v0[:, 1]) * slope[0][face]
+    upper = centre < v1[:, 1]
+    start = np.where(upper[:, None], v0, v1)
+    short_x = start[:, 0] + (centre - start[:, 1]) * np.where(upper, slope[1][face], slope[2][face])
+    first = np.clip(np.ceil(np.minimum(long_x, short_x) - 0.5), 0, width).astype(np.int64)
+    last = np.clip(np.ceil(np.maximum(long_x, short_x) - 0.5), 0, width).astype(np.int64)
+    count = last - first
+    filled = count > 0
+    return face[filled], row[filled], first[filled], count[filled]
+
+
+def _planes(
+    corners: NDArray[np.float64], area2: NDArray[np.float64], inverse_z: NDArray[np.float64]
+) -> tuple[Float32, NDArray[np.float64]]:
+    """Screen-space planes of barycentric weight over z, (T, 3, 3), and of 1/z, (T, 3), relative to the first corner."""
+    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
+    planes = np.empty((len(corners), 3, 3))
+    planes[:, 1, 0], planes[:, 1, 1] = c[:, 1] - a[:, 1], a[:, 0] - c[:, 0]
+    planes[:, 2, 0], planes[:, 2, 1] = a[:, 1] - b[:, 1], b[:, 0] - a[:, 0]
+    planes[:, 1:, :2] /= area2[:, None, None]
+    planes[:, 1:, 2] = 0.0
+    planes[:, 0] = -planes[:, 1] - planes[:, 2]
+    planes[:, 0, 2] = 1.0
+    planes *= inverse_z[:, :, None]
+    return planes.astype(np.float32), planes.sum(axis=1)
+
+
+def _barycentric(
+    planes: Float32, origin: Float32, face: Int32, pixel: NDArray[np.intp], width: int
+) -> Float32:
+    start = origin[face]
+    x = (pixel % width).astype(np.float32) + np.float32(0.5) - start[:, 0]
+    y = (pixel // width).astype(np.float32) + np.float32(0.5) - start[:, 1]
+    plane = planes[face]
+    weights = plane[:, :, 0] * x[:, None]
+    weights += plane[:, :, 1] * y[:, None]
+    weights += plane[:, :, 2]
+    np.maximum(weights, 0.0, out=weights)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
