@@ -1,0 +1,93 @@
+"""What a user can set about tracking, validated on construction; one schema for code and command line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tracker.errors import ConfigError
+
+ENCODERS = ("mediapipe", "light")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerConfig:
+    """Settings of the tracking itself (not of sources or publishing)."""
+
+    encoder: str = "mediapipe"
+    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair."""
+    face_model: str = "builtin"
+    """``builtin`` or a face model file in the neutral format."""
+    max_faces: int = 1
+    focal_px: float | None = None
+    """Focal length in pixels; None: sqrt(W^2 + H^2)."""
+    fov_deg: float | None = None
+    """Horizontal field of view in degrees, instead of ``focal_px``."""
+    smoothing: bool = True
+    threads: int = 1
+    """Threads per network."""
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("precision", self.precision, PRECISIONS)
+        if not 1 <= self.max_faces <= 16:
+            raise ConfigError(f"max_faces must be 1..16, got {self.max_faces}")
+        if not 1 <= self.threads <= 64:
+            raise ConfigError(f"threads must be 1..64, got {self.threads}")
+        if self.focal_px is not None and self.fov_deg is not None:
+            raise ConfigError("give focal_px or fov_deg, not both: one follows from the other")
+        if self.focal_px is not None and not (math.isfinite(self.focal_px) and self.focal_px > 0.0):
+            raise ConfigError(f"focal_px must be a positive number of pixels, got {self.focal_px}")
+        if self.fov_deg is not None and not 5.0 <= self.fov_deg <= 170.0:
+            raise ConfigError(f"fov_deg must be 5..170 degrees, got {self.fov_deg}")
+
+    def focal_for(self, width: int) -> float | None:
+        """Focal length in pixels for an image ``width`` pixels wide, or None for the default rule."""
+        if self.fov_deg is not None:
+            return width / (2.0 * math.tan(math.radians(self.fov_deg) / 2.0))
+        return self.focal_px
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as saved beside outputs."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ConfigError(f"{name} must be one of {', '.join(valid)}; got '{value}'")
+
+
+def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``TrackerConfig`` to a command."""
+    group = parser.add_argument_group("tracking")
+    group.add_argument(
+        "--encoder", choices=ENCODERS, default="mediapipe",
+        help="networks that find the landmarks: 'mediapipe' has 478 points and expression scores, 'light' is a smaller pair",
+    )  # fmt: skip
+    group.add_argument(
+        "--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit (default: the built-in head)"
+    )
+    group.add_argument("--max-faces", type=int, default=1, metavar="N", help="follow up to N faces (default 1)")
+    group.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, if the camera is calibrated")
+    group.add_argument("--fov", type=float, metavar="DEG", help="horizontal field of view in degrees, instead of --focal")
+    group.add_argument("--no-smoothing", action="store_true", help="publish every frame's fit as it is, without smoothing")
+    group.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per network (default 1)")
+    group.add_argument("--precision", choices=PRECISIONS, default="auto", help="arithmetic of the networks (default auto)")
+
+
+def tracking_config(args: argparse.Namespace) -> TrackerConfig:
+    """The configuration that the options of ``add_tracking_arguments`` describe. Raises ``ConfigError``."""
+    return TrackerConfig(
+        encoder=args.encoder,
+        face_model=args.face_model,
+        max_faces=args.max_faces,
+        focal_px=args.focal,
+        fov_deg=args.fov,
+        smoothing=not args.no_smoothing,
+        threads=args.threads,
+        precision=args.precision,
+    )

@@ -1,0 +1,143 @@
+"""The fit stage: observations of one frame in, published faces out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.arkit import ARKIT_NAMES
+from tracker.camera import Camera
+from tracker.face_model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
+from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
+from tracker.fitting.recenter import Recenter
+from tracker.fitting.solver import FitState
+from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
+from tracker.smoothing import FaceSmoother, SmoothingConfig
+from tracker.types import Face, FaceObservation, FaceParams
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+_FORGET_AFTER_NS = 10_000_000_000
+
+
+@dataclass(slots=True)
+class _Person:
+    fitter: FaceFitter
+    smoother: FaceSmoother
+    seen_ns: int
+    seen_frame: int
+
+
+class FitStage:
+    """Fits and smooths every observed face, keeping one fitter per face id."""
+
+    def __init__(
+        self,
+        model: FaceModel,
+        set_name: str,
+        fit: FitConfig | None = None,
+        smoothing: SmoothingConfig | None = None,
+    ) -> None:
+        self._model = model
+        self._set_name = set_name
+        self._fit_config = fit
+        self._smoothing_config = smoothing
+        self._people: dict[int, _Person] = {}
+        self._arkit = np.array(
+            [model.expression_names.index(name) if name in model.expression_names else -1 for name in ARKIT_NAMES]
+        )
+        self._recenter = Recenter()
+        self._recenter_requested = False
+
+    def request_recenter(self) -> None:
+        """Declare the pose of the first face in the next frame with one to be neutral. May be called from any thread."""
+        self._recenter_requested = True
+
+    def process(
+        self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int, frame_index: int
+    ) -> tuple[Face, ...]:
+        """Faces of one frame, in the order of the observations."""
+        faces = tuple(self._face(seen, camera, t_capture_ns, frame_index) for seen in observations)
+        self._people = {
+            face_id: person
+            for face_id, person in self._people.items()
+            if abs(t_capture_ns - person.seen_ns) < _FORGET_AFTER_NS
+        }
+        return faces
+
+    def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int, frame_index: int) -> Face:
+        person = self._people.get(seen.face_id)
+        if person is None:
+            person = _Person(
+                FaceFitter(self._model, self._set_name, self._fit_config),
+                FaceSmoother(self._model.expression_names, self._smoothing_config),
+                t_capture_ns,
+                frame_index,
+            )
+            self._people[seen.face_id] = person
+        elif frame_index > person.seen_frame + 1:
+            # Frames without this face, or frames that a live source dropped: the old pose is no start any more if it is far.
+            person.smoother.note_gap()
+        person.seen_ns, person.seen_frame = t_capture_ns, frame_index
+        fitted = person.fitter.fit(seen, camera)
+        if fitted.cold:
+            person.smoother.reset()
+        smooth = person.smoother(fitted.state, t_capture_ns)
+        return self._assemble(seen, fitted, smooth)
+
+    def _assemble(self, seen: FaceObservation, fitted: FittedFace, smooth: FitState) -> Face:
+        params = self._params(smooth)
+        if self._recenter_requested:
+            self._recenter.set_reference(smooth.translation, smooth.rotation)
+            self._recenter_requested = False
+        position, rotation = self._recenter(smooth.translation, smooth.rotation)
+        width = max(float(seen.box[2]), 1.0)
+        misfit = fitted.residual_px / width / 0.05
+        return Face(
+            id=seen.face_id,
+            tracked=True,
+            confidence=seen.presence / (1.0 + misfit * misfit),
+            age=seen.age,
+            box=seen.box,
+            params=params,
+            raw=self._params(fitted.state),
+            identity=fitted.identity,
+            identity_version=fitted.identity_version,
+            position=position.astype(np.float32),
+            quaternion=quaternion_from_matrix(rotation).astype(np.float32),
+            arkit=self._arkit_weights(smooth.expression),
+            arkit_raw=self._arkit_weights(fitted.state.expression),
+            gaze_left=_gaze(params.eyes[:3]),
+            gaze_right=_gaze(params.eyes[3:]),
+            landmarks=seen.landmarks,
+            residual_px=fitted.residual_px,
+        )
+
+    def _params(self, state: FitState) -> FaceParams:
+        driven = self._model.driven_rotations(state.expression).astype(np.float32)
+        lids = self._arkit_weights(state.expression)[[0, 7]]
+        return FaceParams(
+            expression=state.expression,
+            rotation=head_rotvec_from_matrix(state.rotation).astype(np.float32),
+            translation=state.translation.astype(np.float32),
+            neck=np.zeros(3, np.float32),
+            jaw=driven[JAW],
+            eyes=np.concatenate([driven[EYE_LEFT], driven[EYE_RIGHT]]),
+            eyelids=lids,
+        )
+
+    def _arkit_weights(self, expression: Float32) -> Float32:
+        weights = np.zeros(len(ARKIT_NAMES), np.float32)
+        known = self._arkit >= 0
+        weights[known] = np.clip(expression[self._arkit[known]], 0.0, 1.0)
+        return weights
+
+
+def _gaze(rotvec: Float32) -> Float32:
+    """Yaw (+ to the subject's left) and pitch (+ up) of an eye whose joint is turned by ``rotvec``."""
+    forward = matrix_from_rotvec(rotvec)[:, 2]
+    return np.array([math.atan2(forward[0], forward[2]), math.asin(max(-1.0, min(1.0, forward[1])))], np.float32)

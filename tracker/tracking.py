@@ -1,0 +1,81 @@
+"""The tracking of one frame, in two stages that may run in different threads: encode (detect, landmarks) and fit.
+
+The encode stage never waits for the fit's verdict, so a pipelined run and a sequential one give the same result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+from tracker.camera import Camera
+from tracker.config import TrackerConfig
+from tracker.detection import FaceFollower, create_follower
+from tracker.face_model import FaceModel, load_face_model
+from tracker.fitting.stage import FitStage
+from tracker.smoothing import SmoothingConfig
+from tracker.types import FaceObservation, Frame, FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """A frame and what the encoder saw in it."""
+
+    frame: Frame
+    observations: list[FaceObservation]
+    stage_ms: dict[str, float]
+
+
+class FrameTracker:
+    """Tracks frames one after the other. ``encode`` and ``fit`` each belong to one thread and want frames in order."""
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        """Load networks and face model.
+
+        Raises:
+            NetworkAssetError: a network is missing (``tracker models fetch`` brings it).
+            FaceModelError: the face model cannot be read.
+        """
+        self.config = config or TrackerConfig()
+        self.model: FaceModel = load_face_model(self.config.face_model)
+        self._follower: FaceFollower = create_follower(
+            self.config.encoder,
+            max_faces=self.config.max_faces,
+            threads=self.config.threads,
+            precision=self.config.precision,
+        )
+        self._fit = FitStage(
+            self.model, self._follower.set_name, smoothing=SmoothingConfig(enabled=self.config.smoothing)
+        )
+
+    def encode(self, frame: Frame) -> EncodedFrame:
+        """Find and encode the faces of a frame."""
+        observations = self._follower.process(frame)
+        return EncodedFrame(frame, observations, dict(self._follower.last_timing))
+
+    def fit(self, encoded: EncodedFrame) -> FrameResult:
+        """Fit and smooth the faces of an encoded frame."""
+        start = perf_counter_ns()
+        frame = encoded.frame
+        camera = Camera.for_image(frame.width, frame.height, self.config.focal_for(frame.width))
+        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, frame.index)
+        fit_ms = (perf_counter_ns() - start) * 1e-6
+        return FrameResult(
+            index=frame.index,
+            t_capture_ns=frame.t_capture_ns,
+            clock=frame.clock,
+            t_unix_ns=frame.t_unix_ns,
+            camera=camera,
+            faces=faces,
+            pts_s=frame.pts_s,
+            rate=frame.rate,
+            stage_ms={**encoded.stage_ms, "fit": fit_ms},
+        )
+
+    def process(self, frame: Frame) -> FrameResult:
+        """Both stages at once."""
+        return self.fit(self.encode(frame))
+
+    def request_recenter(self) -> None:
+        """Declare the pose in the next frame with a face to be neutral (see ``tracker.fitting.recenter``)."""
+        self._fit.request_recenter()
