@@ -1,0 +1,85 @@
+# Everything lives in .venv; what is downloaded beyond it lies in the user's cache (`tracker doctor` shows where).
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+# The oldest supported Python first: it is the one that the tests are known to pass with everywhere.
+PYTHONS := python3.11 python3.12 python3.13 python3 python
+CLIP   ?= single_face.mp4
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format typecheck networks samples lock clean distclean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: networks ## track a sample clip, publish, receive, and leave pictures in out/demo (CLIP=name picks another sample)
+	@$(BIN)/python tools/demo.py --clip $(CLIP)
+
+test: $(STAMPS)/dev ## run the tests (PYTEST="-k wire" passes options on)
+	@$(BIN)/tracker models fetch || echo "make: without the networks the tests that need them are skipped"
+	@$(BIN)/tracker samples fetch || echo "make: without the samples the tests that need them are skipped"
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: lint typecheck test ## lint, typecheck and test
+
+lint: $(STAMPS)/dev ## look for mistakes and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMPS)/dev ## format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: $(STAMPS)/dev ## check types, strictly
+	$(BIN)/mypy
+
+networks: $(STAMPS)/runtime ## fetch the neural networks into the cache
+	@$(BIN)/tracker models fetch
+
+samples: $(STAMPS)/runtime ## fetch the sample clips into the cache
+	@$(BIN)/tracker samples fetch
+
+lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
+	$(PIP) install --quiet uv
+	$(BIN)/uv $(LOCK) pyproject.toml requirements/runtime.in -o requirements/runtime.txt
+	$(BIN)/uv $(LOCK) pyproject.toml --extra dev -c requirements/runtime.txt requirements/runtime.in -o requirements/dev.txt
+
+# One version of each package for every Python and platform, so that results do not depend on either.
+LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+        --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+
+clean: ## remove what runs left behind; keep .venv and the cache
+	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
+
+$(STAMPS)/venv:
+	@python=; for name in $(PYTHON) $(PYTHONS); do \
+	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH, found none; name one with: make PYTHON=/path/to/python3.11 …" >&2; exit 1; \
+	fi; \
+	echo "creating $(VENV) with $$($$python --version)"; rm -rf $(VENV); \
+	if ! $$python -m venv $(VENV) >/dev/null 2>&1; then \
+	  echo "this Python has no ensurepip; taking its own pip"; rm -rf $(VENV); \
+	  $$python -m venv --without-pip $(VENV) && $$python -m pip --python $(BIN)/python install --quiet pip || \
+	  { echo "make: $$python can make no virtual environment; on Debian and Ubuntu run: apt-get install python3-venv python3-pip" >&2; rm -rf $(VENV); exit 1; }; \
+	fi
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt pyproject.toml | $(STAMPS)/venv
+	@echo "installing the runtime (about 200 MB to download the first time)"
+	@$(PIP) install --quiet --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
+	@echo "installing what the tests need"
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
