@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tracker.detection.blazeface import BlazeFace
+from tracker.detection.detector import Detector, FaceDetector
+from tracker.detection.follow import FaceFollower
 
-__all__ = ["BlazeFace"]
+__all__ = ["Detector", "FaceDetector", "FaceFollower"]
