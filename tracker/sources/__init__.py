@@ -1,0 +1,1 @@
+"""Where frames come from: video files, cameras, network streams, images, a synthetic face."""

@@ -25,20 +25,20 @@ class FrameSource(ABC):
 
     Timing contract, by kind of source:
 
-    - Files, finite URLs and images (``live`` is False): ``read`` blocks for as long as decoding takes and returns every
-      frame exactly once, so results do not depend on how fast the reader is. Times are media times.
-    - Cameras and endless streams (``live`` is True): capture goes on in a thread of its own, whether anybody reads or not.
-      ``read`` returns the newest frame that was not returned before and waits when there is none; older ones are
-      dropped, counted in ``dropped`` and leave a gap in ``Frame.index``. A camera that disappears or a stream that breaks
-      is reopened behind ``read``, which keeps waiting meanwhile; ``state`` and ``on_event`` say so.
+    - Files, finite URLs and images (``live`` is False): ``read`` blocks for as long as decoding takes and returns
+      every frame exactly once, so results do not depend on how fast the reader is. Times are media times.
+    - Cameras and endless streams (``live`` is True): capture goes on in a thread of its own, whether anybody reads or
+      not. ``read`` returns the newest frame that was not returned before and waits when there is none; older ones are
+      dropped, counted in ``dropped`` and leave a gap in ``Frame.index``. A camera that disappears or a stream that
+      breaks is reopened behind ``read``, which keeps waiting meanwhile; ``state`` and ``on_event`` say so.
 
-    ``read`` returns None at the end and after ``close``. One thread reads; ``close`` may come from any thread and ends a
-    waiting ``read``. ``on_event`` may be called from the capture thread.
+    ``read`` returns None at the end and after ``close``. One thread reads; ``close`` may come from any thread and ends
+    a waiting ``read``. ``on_event`` may be called from the capture thread.
 
     Event kinds: ``damaged`` (part of the input could not be decoded), ``timing`` (time stamps were missing or ran
-    backwards and were reconstructed), ``size-changed``, ``skipped`` (an unreadable image), ``settings`` (the camera chose
-    other settings than requested), ``stalled``, ``resumed``, ``camera-lost``, ``camera-reopened``, ``stream-lost``,
-    ``stream-reopened``, ``gave-up``.
+    backwards and were rebuilt), ``size-changed``, ``skipped`` (an unreadable image), ``settings`` (a setting was not
+    taken as asked), ``stalled`` and ``resumed`` (no frames for a while), ``camera-lost``, ``camera-reopened``,
+    ``stream-lost``, ``stream-reopened``.
     """
 
     live: bool = False

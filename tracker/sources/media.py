@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import av.error
@@ -17,7 +18,6 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from tracker.errors import SourceError
-from tracker.sources.base import OnEvent, ignore_event
 from tracker.types import ImageRGB
 
 # FFmpeg draws plain text and tracker music as pictures; nobody means that by giving such a file.
@@ -31,8 +31,8 @@ MAX_PIXEL_ASPECT = 3
 class RgbConverter:
     """Turns decoded frames of any pixel format into upright RGB with square pixels.
 
-    Applies the display matrix (rotation by quarter turns, mirroring) and the pixel aspect ratio. Keeps the scaler between
-    calls and runs it on the calling thread: its own thread pool costs four times the wall time at 640x360.
+    Applies the display matrix (rotation by quarter turns, mirroring) and the pixel aspect ratio. Keeps the scaler
+    between calls and runs it on the calling thread: its own thread pool costs four times the wall time at 640x360.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class RgbConverter:
         self._orientation = (False, False, False)
 
     def convert(self, frame: VideoFrame, pixel_aspect: Fraction | None = None) -> ImageRGB:
-        """Return ``frame`` as RGB uint8 (H, W, 3), contiguous; ``pixel_aspect`` is the width of a pixel over its height."""
+        """Return ``frame`` as contiguous RGB uint8 (H, W, 3); ``pixel_aspect`` is a pixel's width over its height."""
         if frame.key_frame:
             self._orientation = _orientation(frame)
         width = _square_width(frame.width, pixel_aspect)
@@ -48,7 +48,7 @@ class RgbConverter:
         rgb = self._reformatter.reformat(
             frame, width=width, height=frame.height, format="rgb24", interpolation=interpolation, threads=1
         )
-        image: ImageRGB = rgb.to_ndarray()
+        image = cast(ImageRGB, rgb.to_ndarray())
         return np.ascontiguousarray(_oriented(image, *self._orientation))
 
 
@@ -61,13 +61,12 @@ def _square_width(width: int, pixel_aspect: Fraction | None) -> int:
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Read the display matrix of ``frame`` as (transpose, flip horizontally, flip vertically), in this order.
 
-    The matrix (a, b, u, c, d, v, x, y, w) of ISO/IEC 14496-12 sends source column p and row q to column a p + c q + x and
-    row b p + d q + y. Angles other than quarter turns, which no camera writes, count as the nearest one.
+    The matrix (a, b, u, c, d, v, x, y, w) of ISO/IEC 14496-12 sends source column p and row q to column
+    a p + c q + x and row b p + d q + y. Angles other than quarter turns, which no camera writes, count as the nearest one.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if side_data is None:
+    if SideDataType.DISPLAYMATRIX not in frame.side_data:
         return False, False, False
-    matrix = np.frombuffer(bytes(side_data), dtype=np.int32)
+    matrix = np.frombuffer(frame.side_data[SideDataType.DISPLAYMATRIX], dtype=np.int32)
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
     if abs(b) > abs(a):
         return True, c < 0, b < 0
@@ -113,10 +112,11 @@ class MediaReader:
         """
         self.name = name
         try:
-            container = av.open(address, "r", format=format_name, options=options or {}, timeout=timeout_s)
+            container = cast(
+                InputContainer, av.open(address, "r", format=format_name, options=options or {}, timeout=timeout_s)
+            )
         except av.error.FFmpegError as error:
             raise SourceError(opening_error(name, error)) from error
-        assert isinstance(container, InputContainer)
         self.container = container
         try:
             self.stream = _video_stream(container, name)
@@ -134,7 +134,7 @@ class MediaReader:
 
     def seek(self, time_s: Fraction) -> None:
         """Continue from the last key frame at or before ``time_s`` (in the container's own time)."""
-        self.container.seek(int(time_s / self.stream.time_base), stream=self.stream, backward=True)
+        self.container.seek(int(time_s * av.time_base), backward=True)
         self._frames = self._decode()
 
     def pts_s(self, frame: VideoFrame) -> Fraction | None:
@@ -170,7 +170,7 @@ class MediaReader:
         self._frames = iter(())
         self.container.close()
 
-    def _packets(self) -> Iterator[Packet]:
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
         failures = 0
         while True:
             try:
@@ -202,11 +202,12 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     covers = Disposition.attached_pic
     videos = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not videos:
-        kinds = sorted({stream.type for stream in container.streams if stream.type != "video"}) or ["nothing"]
-        raise SourceError(f"{name} has no video, only {' and '.join(kinds)}; give a file with a video stream")
+        kinds = sorted({str(stream.type) for stream in container.streams} - {"video"})
+        raise SourceError(
+            f"{name} has no video, only {' and '.join(kinds) or 'a cover'}; give a file with a video stream"
+        )
     best = container.streams.best("video")
-    stream = best if best in videos else videos[0]
-    assert isinstance(stream, VideoStream)
+    stream = next((video for video in videos if best is not None and video.index == best.index), videos[0])
     if stream.codec_context is None:
         raise SourceError(f"{name} has a video stream of a kind that this FFmpeg cannot decode; convert it to H.264")
     return stream
@@ -227,16 +228,3 @@ def opening_error(name: str, error: av.error.FFmpegError) -> str:
     if isinstance(error, av.error.InvalidDataError):
         return f"{name} is not a video that FFmpeg can read (unfinished recording, damaged, or another kind of file)"
     return f"{name} cannot be opened: {error.strerror}"
-
-
-def announce_once(on_event: OnEvent | None) -> OnEvent:
-    """Wrap ``on_event`` so that each kind of event is passed on only the first time."""
-    forward = on_event or ignore_event
-    seen: set[str] = set()
-
-    def once(kind: str, text: str) -> None:
-        if kind not in seen:
-            seen.add(kind)
-            forward(kind, text)
-
-    return once

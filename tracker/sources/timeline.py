@@ -25,7 +25,7 @@ class Timeline:
         """How many times differ from the source's own stamps."""
 
     def stamp(self, pts_s: Fraction | None) -> Fraction:
-        """Return the time of the next frame in seconds; ``pts_s`` is its own stamp in seconds, None when it has none."""
+        """Return the time of the next frame in seconds; ``pts_s`` is its own stamp, None when it has none."""
         if self.last_s is None:
             self.last_s = Fraction(0) if pts_s is None else pts_s
             self.reconstructed += pts_s is None

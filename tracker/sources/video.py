@@ -7,57 +7,52 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import av.error
 from av.video.frame import VideoFrame
 
 from tracker.errors import SourceError
-from tracker.sources.base import FrameSource, OnEvent
-from tracker.sources.media import MediaReader, RgbConverter, announce_once
+from tracker.sources.base import FrameSource, OnEvent, ignore_event
+from tracker.sources.media import MediaReader, RgbConverter
 from tracker.sources.timeline import Timeline
 from tracker.types import Frame
 
 
-class VideoFile(FrameSource):
-    """Every frame of a video file, in order, with exact presentation times.
+class VideoSource(FrameSource):
+    """Every frame of a finite video, in order, with exact presentation times.
 
-    ``Frame.pts_s`` is the time the file states (edit lists applied), strictly increasing; ``Frame.t_capture_ns`` is the
+    ``Frame.pts_s`` is the time the video states (edit lists applied), strictly increasing; ``Frame.t_capture_ns`` is the
     same in nanoseconds on the clock ``media``. Frames come upright with square pixels: rotation, mirroring and pixel
     aspect metadata are applied. Frame sizes may change in mid-stream.
-
-    Decoding runs on the calling thread by default, which takes the least CPU time per frame (0.54 ms at 640x360 against
-    0.57 with FFmpeg's automatic threads); more ``threads`` shorten the wall time of large videos instead.
     """
 
     def __init__(
         self,
-        path: str | Path,
+        reader: MediaReader,
         *,
         start_s: float | Fraction = 0,
         end_s: float | Fraction | None = None,
-        threads: int = 1,
         on_event: OnEvent | None = None,
     ) -> None:
-        """Open ``path`` and decode its first frame. ``start_s`` and ``end_s`` are seconds from the beginning.
+        """Decode the first frame of ``reader``. ``start_s`` and ``end_s`` are seconds from the beginning.
 
         Raises:
-            SourceError: the file is missing, holds no video or nothing of it can be decoded.
+            SourceError: nothing of the video can be decoded.
         """
-        self.name = str(path)
-        check_file(Path(path))
-        self._on_event = announce_once(on_event)
-        self._reader = MediaReader(os.path.abspath(path), name=self.name, threads=threads)
+        self.name = reader.name
+        self._reader = reader
+        self._tell = on_event or ignore_event
         self._convert = RgbConverter().convert
-        self.rate = self._reader.rate
+        self.rate = reader.rate
         self._timeline = Timeline(self.rate)
-        self._start_s = self._reader.start_s + Fraction(start_s)
-        self._end_s = None if end_s is None else self._reader.start_s + Fraction(end_s)
+        self._start_s = reader.start_s + Fraction(start_s)
+        self._end_s = None if end_s is None else reader.start_s + Fraction(end_s)
         self._index = 0
-        self._first: Frame | None = None
         try:
             if start_s:
-                self._reader.seek(self._start_s)
-            self._first = self._decode_first(clipped=bool(start_s) or end_s is not None)
+                reader.seek(self._start_s)
+            self._first: Frame | None = self._decode_first(clipped=bool(start_s) or end_s is not None)
         except SourceError:
-            self.close()
+            reader.close()
             raise
         self.size = (self._first.width, self._first.height)
         self._last_size = self.size
@@ -72,7 +67,7 @@ class VideoFile(FrameSource):
             self._end()
         elif (frame.width, frame.height) != self._last_size:
             self._last_size = (frame.width, frame.height)
-            self._on_event(
+            self._tell(
                 "size-changed", f"{self.name}: frames are {frame.width}x{frame.height} from frame {frame.index} on"
             )
         return frame
@@ -92,13 +87,20 @@ class VideoFile(FrameSource):
         return frame
 
     def _decode_next(self) -> Frame | None:
-        while (picture := self._reader.next_frame()) is not None:
+        while (picture := self._next_picture()) is not None:
             pts_s = self._timeline.stamp(self._reader.pts_s(picture))
             if self._end_s is not None and pts_s >= self._end_s:
                 return None
             if pts_s >= self._start_s:
                 return self._frame(picture, pts_s)
         return None
+
+    def _next_picture(self) -> VideoFrame | None:
+        try:
+            return self._reader.next_frame()
+        except av.error.FFmpegError as error:
+            self._tell("damaged", f"{self.name} cannot be read on: {error.strerror}; {self._index} frames decoded")
+            return None
 
     def _frame(self, picture: VideoFrame, pts_s: Fraction) -> Frame:
         frame = Frame(
@@ -134,18 +136,18 @@ class VideoFile(FrameSource):
     def _end(self) -> None:
         self.state = "ended"
         if self._timeline.reconstructed:
-            self._on_event(
+            self._tell(
                 "timing",
                 f"{self.name}: {self._timeline.reconstructed} of {self._index} time stamps were missing or ran "
                 "backwards; they were rebuilt from the frame rate",
             )
         if self._reader.damaged_packets:
-            self._on_event(
+            self._tell(
                 "damaged",
-                f"{self.name}: {self._reader.damaged_packets} damaged pieces were left out; {self._index} frames decoded",
+                f"{self.name}: {self._reader.damaged_packets} damaged pieces left out, {self._index} frames decoded",
             )
         elif self.frame_count_exact and self.frame_count is not None and self._index < self.frame_count:
-            self._on_event(
+            self._tell(
                 "damaged",
                 f"{self.name} ends early: {self._index} of the {self.frame_count} frames it announces can be decoded",
             )
@@ -153,6 +155,33 @@ class VideoFile(FrameSource):
     def _duration(self) -> str:
         duration_s = self._reader.duration_s
         return "an unknown time" if duration_s is None else f"{float(duration_s):.3f} s"
+
+
+class VideoFile(VideoSource):
+    """A video file of any container and codec FFmpeg reads.
+
+    Decoding runs on the calling thread by default, which takes the least CPU time; more ``threads`` shorten the wall
+    time of large videos.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        start_s: float | Fraction = 0,
+        end_s: float | Fraction | None = None,
+        threads: int = 1,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        """Open ``path``; see ``VideoSource`` for the other arguments.
+
+        Raises:
+            SourceError: the file is missing, holds no video or nothing of it can be decoded.
+        """
+        check_file(Path(path))
+        # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
+        reader = MediaReader(os.path.abspath(path), name=str(path), threads=threads)
+        super().__init__(reader, start_s=start_s, end_s=end_s, on_event=on_event)
 
 
 def check_file(path: Path) -> None:
