@@ -1,0 +1,80 @@
+"""Frame results made by hand, with every field different from its neighbours."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from tests.toy_model import EXPRESSIONS, toy_model
+from tracker.camera import Camera
+from tracker.rotations import matrix_from_rotvec, quaternion_from_matrix
+from tracker.types import Face, FaceParams, FrameResult, Landmarks
+
+MODEL = toy_model()
+POINTS = 12
+
+
+def make_params(rng: np.random.Generator) -> FaceParams:
+    def f32(values: object) -> np.ndarray:
+        return np.asarray(values, np.float32)
+
+    return FaceParams(
+        expression=f32(rng.uniform(0, 1, len(EXPRESSIONS))),
+        rotation=f32(np.array([np.pi, 0, 0]) + rng.normal(0, 0.3, 3)),
+        translation=f32(np.array([0, 0, 0.5]) + rng.normal(0, 0.05, 3)),
+        neck=f32(rng.normal(0, 0.1, 3)),
+        jaw=f32(rng.normal(0, 0.1, 3)),
+        eyes=f32(rng.normal(0, 0.1, 6)),
+        eyelids=f32(rng.uniform(0, 1, 2)),
+    )
+
+
+def make_face(
+    rng: np.random.Generator, face_id: int = 1, *, age: int = 0, version: int = 1, tracked: bool = True
+) -> Face:
+    params, raw = make_params(rng), make_params(rng)
+    identity = np.random.default_rng(1000 * face_id + version).normal(0, 1, MODEL.identity_count).astype(np.float32)
+    points = rng.uniform(0, 400, (POINTS, 3)).astype(np.float32)
+    return Face(
+        id=face_id,
+        tracked=tracked,
+        confidence=float(np.float32(rng.uniform(0.5, 1))),
+        age=age,
+        box=rng.uniform(1, 300, 4).astype(np.float32),
+        params=params,
+        raw=raw,
+        identity=identity,
+        identity_version=version,
+        position=params.translation,
+        quaternion=quaternion_from_matrix(matrix_from_rotvec(params.rotation)).astype(np.float32),
+        arkit=rng.uniform(0, 1, 52).astype(np.float32),
+        gaze_left=rng.normal(0, 0.2, 2).astype(np.float32),
+        gaze_right=rng.normal(0, 0.2, 2).astype(np.float32),
+        landmarks=Landmarks("toy12", points, rng.uniform(0.5, 4, POINTS).astype(np.float16).astype(np.float32)),
+        residual_px=float(np.float32(rng.uniform(0.1, 2))),
+        arkit_raw=rng.uniform(0, 1, 52).astype(np.float32),
+    )
+
+
+def make_frame(index: int, faces: tuple[Face, ...], *, size: tuple[int, int] = (640, 360)) -> FrameResult:
+    pts = Fraction(index * 1001, 30000)
+    return FrameResult(
+        index=index,
+        t_capture_ns=round(pts * 1_000_000_000),
+        clock="media",
+        t_unix_ns=1_700_000_000_000_000_000 + index,
+        camera=Camera.for_image(*size),
+        faces=faces,
+        pts_s=pts,
+        rate=Fraction(30000, 1001),
+    )
+
+
+def make_clip(frames: int, seed: int = 0) -> list[FrameResult]:
+    """One face with a growing identity that is missing in every fifth frame from the start."""
+    rng = np.random.default_rng(seed)
+    return [
+        make_frame(i, () if i % 5 == 0 else (make_face(rng, age=i, version=1 + i // 4, tracked=i % 3 != 0),))
+        for i in range(frames)
+    ]

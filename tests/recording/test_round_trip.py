@@ -1,0 +1,255 @@
+"""What is written comes back, in every format."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.recording.factory import MODEL, make_clip, make_face, make_frame, make_params
+from tracker.arkit import ARKIT_NAMES
+from tracker.errors import RecordingError
+from tracker.recording import open_writer, read_take
+from tracker.rotations import matrix_from_rotvec
+from tracker.types import Face, FrameResult
+
+
+def record(path: Path, frames: list[FrameResult], **options: object) -> Path:
+    with open_writer(path, model=MODEL, **options) as writer:  # type: ignore[arg-type]
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
+def assert_same(found: object, wanted: object, atol: float) -> None:
+    assert type(found) is type(wanted)
+    if dataclasses.is_dataclass(wanted):
+        for field in dataclasses.fields(wanted):
+            assert_same(getattr(found, field.name), getattr(wanted, field.name), atol)
+    elif isinstance(wanted, tuple):
+        assert isinstance(found, tuple) and len(found) == len(wanted)
+        for a, b in zip(found, wanted, strict=True):
+            assert_same(a, b, atol)
+    elif isinstance(wanted, np.ndarray):
+        assert isinstance(found, np.ndarray) and found.dtype == wanted.dtype and found.shape == wanted.shape
+        np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=atol)
+    elif isinstance(wanted, float):
+        assert found == pytest.approx(wanted, rel=1e-7)
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize(("suffix", "atol"), [(".npz", 0.0), (".jsonl", 1e-8)])
+def test_every_field_of_every_frame_comes_back(tmp_path: Path, suffix: str, atol: float) -> None:
+    frames = make_clip(23)
+    take = read_take(record(tmp_path / f"take{suffix}", frames, landmarks=True))
+    assert len(take) == 23 and take.complete and take.rate == Fraction(30000, 1001)
+    assert take.expression_names == MODEL.expression_names
+    for found, wanted in zip(take, frames, strict=True):
+        assert_same(found, wanted, atol)
+
+
+def test_jsonl_and_npz_hold_the_same_arrays(tmp_path: Path) -> None:
+    frames = make_clip(9)
+    npz, jsonl = (read_take(record(tmp_path / name, frames)) for name in ("a.npz", "a.jsonl"))
+    assert npz.arrays.keys() == jsonl.arrays.keys()
+    for key, array in npz.arrays.items():
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(jsonl[key], array, atol=2e-7)
+        elif key != "meta_json":
+            np.testing.assert_array_equal(jsonl[key], array)
+
+
+def test_without_raw_and_landmarks_they_are_the_smoothed_ones_and_none(tmp_path: Path) -> None:
+    take = read_take(record(tmp_path / "a.npz", make_clip(4), raw=False))
+    assert not any(key.startswith("raw_") or key in ("landmarks", "sigma") for key in take.arrays)
+    face = take.frame(1).faces[0]
+    assert face.raw is face.params and face.arkit_raw is None and face.landmarks.points.shape == (0, 3)
+    assert face.landmarks.set_name == "toy12"
+
+
+def test_vhap_keys_have_vhaps_shapes_and_plain_numpy_reads_them(tmp_path: Path) -> None:
+    with np.load(record(tmp_path / "a.npz", make_clip(11)), allow_pickle=False) as data:
+        expected = {"rotation": (11, 3), "translation": (11, 3), "neck_pose": (11, 3), "jaw_pose": (11, 3)}
+        expected |= {"eyes_pose": (11, 6), "shape": (6,), "expr": (11, 7), "timestep_id": (11,), "image_size": (2,)}
+        expected |= {"n_processed_frames": (), "focal_length": (1,), "K": (11, 3, 3), "arkit": (11, 52)}
+        assert {key: data[key].shape for key in expected} == expected
+        assert data["image_size"].tolist() == [360, 640]
+        assert data["focal_length"][0] == pytest.approx(np.hypot(640, 360) / 640)
+        assert data["timestep_id"][3] == "00003" and int(data["n_processed_frames"]) == 11
+        assert data["arkit_names"].tolist() == list(ARKIT_NAMES)
+        assert data["expression_names"].tolist() == list(MODEL.expression_names)
+        assert all(np.isfinite(data[key]).all() for key in data.files if data[key].dtype.kind == "f")
+        meta = json.loads(str(data["meta_json"]))
+    assert meta["model"]["name"] == "toy" and meta["model"]["sha256"] == "0" * 64 and meta["flame_release"] is None
+
+
+def flame_vertices(
+    model_vertices: np.ndarray, root: np.ndarray, rotation: np.ndarray, translation: np.ndarray
+) -> np.ndarray:
+    """FLAME's last two steps (Li 2017, equation 1 with only the root turned), as VHAP runs them."""
+    return (model_vertices - root) @ matrix_from_rotvec(rotation).T + root + translation
+
+
+def test_vhap_pose_puts_the_mesh_where_ours_is(tmp_path: Path) -> None:
+    """With the root joint off the origin, and seen through VHAP's own camera: w2c = [I | (0, 0, -1)], OpenGL axes."""
+    joints = MODEL.joint_template.copy()
+    joints[0] = (0.01, -0.12, -0.03)
+    joint_identity = MODEL.joint_identity.copy()
+    joint_identity[0] = 0.004
+    model = dataclasses.replace(MODEL, joint_template=joints, joint_identity=joint_identity)
+    rng = np.random.default_rng(3)
+    frames = [make_frame(i, (make_face(rng),)) for i in range(8)]
+    with open_writer(tmp_path / "a.npz", model=model) as writer:
+        for frame in frames:
+            writer.write(frame)
+    take = read_take(tmp_path / "a.npz")
+    for row, frame in enumerate(frames):
+        face = frame.faces[0]
+        wanted = model.vertices_camera(face.identity, face.params)
+        head = model.vertices_head(take["shape"], face.params).astype(np.float64)
+        root = joints[0] + joint_identity[0] @ take["shape"]
+        world = flame_vertices(head, root, take["rotation"][row], take["translation"][row])
+        opengl_camera = world + (0, 0, -1)
+        np.testing.assert_allclose(opengl_camera * (1, -1, -1), wanted, atol=1e-6)
+        homogeneous = np.c_[world, np.ones(len(world))] @ take["world_to_camera"].T
+        np.testing.assert_allclose(homogeneous[:, :3], wanted, atol=1e-6)
+
+
+def test_a_face_that_looks_into_the_camera_has_no_rotation_for_vhap(tmp_path: Path) -> None:
+    face = make_face(np.random.default_rng(0))
+    face = dataclasses.replace(face, params=MODEL.neutral_params())
+    take = read_take(record(tmp_path / "a.npz", [make_frame(0, (face,))]))
+    np.testing.assert_allclose(take["rotation"][0], 0, atol=1e-6)
+    np.testing.assert_allclose(take["translation"][0], (0, 0, 0.5), atol=1e-6)
+
+
+def test_flame_takes_are_padded_to_the_sizes_flame_tools_expect(tmp_path: Path) -> None:
+    model = dataclasses.replace(MODEL, name="flame2023-open")
+    with open_writer(tmp_path / "a.npz", model=model) as writer:
+        for frame in make_clip(3):
+            writer.write(frame)
+    take = read_take(tmp_path / "a.npz")
+    assert take["shape"].shape == (300,) and take["expr"].shape == (3, 100) and not take["expr"][:, 7:].any()
+    assert take["static_offset"].shape == (1, 5143, 3) and take.meta["flame_release"] == "flame2023-open"
+    assert take.frame(1).faces[0].params.expression.shape == (7,)
+
+
+def test_frames_without_a_face_are_rows_that_hold_the_last_pose(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    frames = [make_frame(0, ()), make_frame(1, (make_face(rng),)), make_frame(2, ()), make_frame(3, ())]
+    take = read_take(record(tmp_path / "a.npz", frames))
+    assert take["face_id"].tolist() == [-1, 1, -1, -1] and take["tracked"].tolist() == [False, True, False, False]
+    assert take["confidence"][[0, 2, 3]].tolist() == [0, 0, 0] and not take["bbox"][2].any()
+    np.testing.assert_array_equal(take["expr"][3], take["expr"][1])
+    np.testing.assert_array_equal(take["translation"][3], take["translation"][1])
+    np.testing.assert_allclose(take["translation_camera"][0], (0, 0, 0.5))
+    assert [len(frame.faces) for frame in take] == [0, 1, 0, 0]
+
+
+def test_a_take_without_any_face_or_frame_has_the_same_keys(tmp_path: Path) -> None:
+    nobody = read_take(record(tmp_path / "nobody.npz", [make_frame(i, ()) for i in range(3)]))
+    empty = read_take(record(tmp_path / "empty.npz", []))
+    usual = read_take(record(tmp_path / "usual.npz", make_clip(3)))
+    assert len(nobody) == 3 and len(empty) == 0 and list(empty) == []
+    assert usual.arrays.keys() == nobody.arrays.keys() == empty.arrays.keys()
+    assert empty["rotation"].shape == (0, 3) and nobody["shape"].shape == (6,)
+
+
+def test_faces_keep_their_slots(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+
+    def frame(index: int, *ids: int) -> FrameResult:
+        return make_frame(index, tuple(make_face(rng, face_id) for face_id in ids))
+
+    frames = [frame(0, 4), frame(1, 7, 4), frame(2, 7), frame(3, 4, 7), frame(4, 9, 7), frame(5, 9, 7, 2)]
+    take = read_take(record(tmp_path / "a.npz", frames))
+    assert take.slot_count == 3
+    assert take["face_id"].tolist() == [4, 4, -1, 4, 9, 9]
+    assert take["slot1_face_id"].tolist() == [-1, 7, 7, 7, 7, 7]
+    assert take["slot2_face_id"].tolist() == [-1, -1, -1, -1, -1, 2]
+    # Slot 0 belonged to face 4 for most frames.
+    np.testing.assert_array_equal(take["shape"], frames[0].faces[0].identity)
+    np.testing.assert_array_equal(take["slot1_shape"], frames[1].faces[0].identity)
+
+    def by_id(result: FrameResult) -> tuple[Face, ...]:
+        return tuple(sorted(result.faces, key=lambda face: face.id))
+
+    for found, wanted in zip(take, frames, strict=True):
+        for a, b in zip(by_id(found), by_id(wanted), strict=True):
+            assert a.id == b.id
+            assert_same(a.params, b.params, 0.0)
+            assert_same(a.identity, b.identity, 0.0)
+
+
+def test_frame_size_may_change_in_mid_take(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frames = [make_frame(0, (make_face(rng),)), make_frame(1, (make_face(rng),), size=(320, 240))]
+    take = read_take(record(tmp_path / "a.npz", frames))
+    assert take["frame_size"].tolist() == [[640, 360], [320, 240]] and take["image_size"].tolist() == [360, 640]
+    assert_same(take.frame(1).camera, dataclasses.replace(frames[1].camera, focal_px=take["K"][1, 0, 0].item()), 0.0)
+
+
+def test_csv_has_a_line_for_every_face_and_frame_and_says_what_it_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    frames = [
+        make_frame(0, ()),
+        make_frame(1, (make_face(rng, 1),)),
+        make_frame(2, (make_face(rng, 1), make_face(rng, 2))),
+    ]
+    path = record(tmp_path / "take.csv", frames)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["face_id"], row["tracked"]) for row in rows] == [
+        ("0", "", "0"), ("1", "1", "1"), ("2", "1", "1"), ("2", "2", "1"),
+    ]  # fmt: skip
+    assert all(None not in row and None not in row.values() for row in rows)
+    assert rows[0]["jawOpen"] == "" and rows[0]["t_capture_ns"] == "0"
+    face = frames[2].faces[1]
+    assert float(rows[3]["jawOpen"]) == pytest.approx(face.arkit[17], abs=1e-6)
+    assert float(rows[3]["position_z_m"]) == pytest.approx(face.position[2], abs=1e-6)
+    assert float(rows[3]["expr_browInnerUp"]) == pytest.approx(face.params.expression[5], abs=1e-6)
+    meta = json.loads((tmp_path / "take.csv.json").read_text())
+    assert meta["frames"] == 3 and meta["columns"] == list(rows[0])
+    with pytest.raises(RecordingError, match="spreadsheets"):
+        read_take(path)
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (record(tmp_path / name, make_clip(6)).read_bytes() for name in ("a.npz", "b.npz"))
+    assert first == second
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    params = dataclasses.replace(make_params(rng), jaw=np.array([0, np.nan, 0], np.float32))
+    bad = dataclasses.replace(make_face(rng), params=params)
+    writer = open_writer(tmp_path / "a.npz", model=MODEL)
+    writer.write(make_frame(0, (make_face(rng),)))
+    with pytest.raises(ValueError, match="NaN"):
+        writer.write(make_frame(1, (bad,)))
+    writer.close()
+    assert len(read_take(tmp_path / "a.npz")) == 1
+
+
+def test_takes_longer_than_a_chunk_of_memory(tmp_path: Path) -> None:
+    """Landmarks make rows of 478 points fill several chunks and roll the rows over to a file."""
+    rng = np.random.default_rng(0)
+    face = make_face(rng)
+    points = rng.uniform(0, 500, (478, 3)).astype(np.float32)
+    dense = dataclasses.replace(face.landmarks, points=points, sigma=np.ones(478, np.float32))
+    face = dataclasses.replace(face, landmarks=dense)
+    count = 1500
+    writer = open_writer(tmp_path / "a.npz", model=MODEL, landmarks=True)
+    for index in range(count):
+        writer.write(make_frame(index, (dataclasses.replace(face, age=index),)))
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    take = read_take(tmp_path / "a.npz")
+    assert take["age"].tolist() == list(range(count)) and take["landmarks"].shape == (count, 478, 3)
+    np.testing.assert_array_equal(take["landmarks"][count - 1], points)

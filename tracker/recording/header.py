@@ -1,0 +1,141 @@
+"""What a take says about itself: ``meta_json`` and the sizes that readers need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tracker
+from tracker.arkit import ARKIT_NAMES
+from tracker.face_model.model import ROOT, FaceModel
+from tracker.types import Clock, Float32, FrameResult
+
+FORMAT: Final = "face-take"
+VERSION: Final = 1
+
+_AXES: Final = {
+    "camera": "opencv: x right, y down, z forward",
+    "head": "flame: x to the subject's left, y up, z out of the face",
+    "rotation, translation": "vhap world: opengl axes, camera at (0, 0, 1) looking along -z, rotation about the root joint",
+    "rotation_camera, translation_camera, position, quaternion": "head axes to camera axes",
+    "image": "pixels from the top left corner; pixel centres at integers + 0.5",
+}
+_UNITS: Final = {"length": "m", "angle": "rad", "time": "ns", "image": "px"}
+
+
+@dataclass(frozen=True, slots=True)
+class TakeHeader:
+    """Everything about a take that is known when its first frame is."""
+
+    meta: dict[str, Any]
+    """JSON-able: what ends up as ``meta_json``, less ``frames`` and ``complete``."""
+    joint_template: Float32
+    """(3,) root joint of the mean head, metres."""
+    joint_identity: Float32
+    """(3, Ni) its displacement per identity coefficient."""
+
+    @classmethod
+    def create(
+        cls,
+        model: FaceModel,
+        meta: Mapping[str, Any],
+        first: FrameResult | None,
+        *,
+        with_raw: bool,
+        with_landmarks: bool,
+    ) -> TakeHeader:
+        """The header of a take of ``model``; ``meta`` adds to what it says and cannot replace it."""
+        rate = None if first is None else first.rate
+        own: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "tool": f"tracker {tracker.__version__}",
+            "clock": "media" if first is None else first.clock,
+            "rate": None if rate is None else [rate.numerator, rate.denominator],
+            "model": {
+                "name": model.name,
+                "version": model.version,
+                "sha256": model.sha256,
+                "licence": model.licence,
+                "identity_count": model.identity_count,
+                "expression_names": list(model.expression_names),
+            },
+            "flame_release": model.name if is_flame(model.name) else None,
+            "arkit_names": list(ARKIT_NAMES),
+            "units": _UNITS,
+            "axes": _AXES,
+            "quaternion": "xyzw",
+            "with_raw": with_raw,
+            "with_landmarks": with_landmarks,
+        }
+        return cls(
+            {**{str(key): value for key, value in meta.items()}, **own},
+            np.asarray(model.joint_template[ROOT], np.float32),
+            np.asarray(model.joint_identity[ROOT], np.float32),
+        )
+
+    @property
+    def model_name(self) -> str:
+        return str(self.meta["model"]["name"])
+
+    @property
+    def expression_names(self) -> tuple[str, ...]:
+        return tuple(self.meta["model"]["expression_names"])
+
+    @property
+    def identity_count(self) -> int:
+        return int(self.meta["model"]["identity_count"])
+
+    @property
+    def clock(self) -> Clock:
+        return cast(Clock, self.meta["clock"])
+
+    @property
+    def rate(self) -> Fraction | None:
+        rate = self.meta["rate"]
+        return None if rate is None else Fraction(rate[0], rate[1])
+
+    def root_joint(self, identity: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(3,) metres: the root joint of a person's relaxed head in head axes."""
+        joint: NDArray[np.float64] = self.joint_template.astype(np.float64) + self.joint_identity @ identity
+        return joint
+
+    def to_record(self) -> dict[str, Any]:
+        """The first record of a journal or of a ``.jsonl`` take."""
+        return {
+            **self.meta,
+            "root_joint": {"template": self.joint_template.tolist(), "identity": self.joint_identity.tolist()},
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> TakeHeader:
+        """The way back.
+
+        Raises:
+            ValueError, KeyError, TypeError: the record is not the header of a take of this version.
+        """
+        if record.get("format") != FORMAT:
+            raise ValueError("it does not say that it is a take")
+        if record["version"] != VERSION:
+            raise ValueError(f"expected take version {VERSION}, found {record['version']}")
+        meta = {key: value for key, value in record.items() if key != "root_joint"}
+        joint = record["root_joint"]
+        header = cls(
+            meta,
+            np.array(joint["template"], np.float32).reshape(3),
+            np.array(joint["identity"], np.float32).reshape(3, int(meta["model"]["identity_count"])),
+        )
+        if header.clock not in ("media", "CLOCK_MONOTONIC") or not header.expression_names:
+            raise ValueError("its clock or its expression names are missing")
+        _ = header.rate
+        return header
+
+
+def is_flame(model_name: str) -> bool:
+    """Whether a face model is one of FLAME's releases, whose coefficients FLAME's own tools can read."""
+    return model_name.lower().startswith("flame")

@@ -1,0 +1,224 @@
+"""Frame results as plain maps, the form that journals and ``.jsonl`` takes share, and back.
+
+A record has the keys of the published frame (docs/wire.md) where both say the same thing; docs/takes.md lists all of them.
+Every list inside a face stands for an array. A face carries ``identity`` only where it differs from the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from tracker.arkit import ARKIT_NAMES
+from tracker.camera import Camera
+from tracker.types import Clock, Face, FaceParams, Float32, FrameResult, Landmarks
+
+PARAM_SIZES: Final[dict[str, int | None]] = {
+    "expression": None,
+    "rotation": 3,
+    "translation": 3,
+    "neck": 3,
+    "jaw": 3,
+    "eyes": 6,
+    "eyelids": 2,
+}
+"""Entries of each array of ``FaceParams``; the expression's count is the face model's."""
+
+Record = dict[str, Any]
+
+
+class RecordEncoder:
+    """Frame results to records. Keeps track of which identities have been written."""
+
+    def __init__(self, *, expression_count: int, identity_count: int, with_raw: bool, with_landmarks: bool) -> None:
+        self._expression_count = expression_count
+        self._identity_count = identity_count
+        self._with_raw = with_raw
+        self._with_landmarks = with_landmarks
+        self._identities: dict[int, int] = {}
+
+    def encode(self, result: FrameResult) -> Record:
+        """The record of one frame; its arrays are float32.
+
+        Raises:
+            ValueError: a face does not fit the face model of this take, or holds a number that is not finite.
+        """
+        camera, pts = result.camera, result.pts_s
+        return {
+            "frame": result.index,
+            "t_capture": result.t_capture_ns,
+            "t_unix": result.t_unix_ns,
+            "pts": None if pts is None else [pts.numerator, pts.denominator],
+            "image": [camera.width, camera.height],
+            "camera": [camera.focal_px, camera.cx, camera.cy],
+            "faces": [self._face(face) for face in result.faces],
+        }
+
+    def _face(self, face: Face) -> Record:
+        self._check(face)
+        record: Record = {
+            "id": face.id,
+            "tracked": bool(face.tracked),
+            "confidence": float(face.confidence),
+            "age": face.age,
+            "bbox": _f32(face.box),
+            "params": _params(face.params),
+            "head": {"position": _f32(face.position), "quaternion": _f32(face.quaternion)},
+            "arkit": _f32(face.arkit),
+            "gaze": {"left": _f32(face.gaze_left), "right": _f32(face.gaze_right)},
+            "residual_px": float(face.residual_px),
+            "identity_version": face.identity_version,
+            "landmark_set": face.landmarks.set_name,
+        }
+        if self._identities.get(face.id) != face.identity_version:
+            self._identities[face.id] = face.identity_version
+            record["identity"] = _f32(face.identity)
+        if self._with_raw:
+            arkit = face.arkit if face.arkit_raw is None else face.arkit_raw
+            record["raw"] = {"params": _params(face.raw), "arkit": _f32(arkit)}
+        if self._with_landmarks:
+            record["landmarks"] = _f32(face.landmarks.points)
+            record["sigma"] = _f32(face.landmarks.sigma)
+        return record
+
+    def _check(self, face: Face) -> None:
+        if face.params.expression.shape != (self._expression_count,) or face.identity.shape != (self._identity_count,):
+            raise ValueError(
+                f"face {face.id}: expected {self._expression_count} expression and {self._identity_count} identity "
+                f"coefficients, got shapes {face.params.expression.shape} and {face.identity.shape}"
+            )
+        # A sum is finite when all its terms are; one pass over everything that consumers compute with.
+        arrays = [getattr(face.params, name) for name in PARAM_SIZES]
+        arrays += [face.position, face.quaternion, face.arkit, face.gaze_left, face.gaze_right, face.box, face.identity]
+        if self._with_raw:
+            arrays += [getattr(face.raw, name) for name in PARAM_SIZES]
+        if not np.isfinite(np.concatenate(arrays)).all():
+            raise ValueError(f"face {face.id}: a parameter is NaN or infinite, which a take must not hold")
+
+
+class RecordDecoder:
+    """Records back to frame results, in order."""
+
+    def __init__(self, clock: Clock, rate: Fraction | None, identity_count: int) -> None:
+        self._clock: Clock = clock
+        self._rate = rate
+        self._identities: dict[int, Float32] = {}
+        self._no_identity = np.zeros(identity_count, np.float32)
+
+    def decode(self, record: Mapping[str, Any]) -> FrameResult:
+        """The frame result of a record whose arrays are float32 (see ``with_arrays``)."""
+        width, height = record["image"]
+        focal, cx, cy = record["camera"]
+        pts = record["pts"]
+        return FrameResult(
+            index=record["frame"],
+            t_capture_ns=record["t_capture"],
+            clock=self._clock,
+            t_unix_ns=record["t_unix"],
+            camera=Camera(width, height, focal, cx, cy),
+            faces=tuple(self._face(face) for face in record["faces"]),
+            pts_s=None if pts is None else Fraction(pts[0], pts[1]),
+            rate=self._rate,
+        )
+
+    def _face(self, record: Mapping[str, Any]) -> Face:
+        if "identity" in record:
+            self._identities[record["id"]] = record["identity"]
+        params = FaceParams(**record["params"])
+        raw = record.get("raw")
+        points = record.get("landmarks", np.zeros((0, 3), np.float32))
+        return Face(
+            id=record["id"],
+            tracked=record["tracked"],
+            confidence=record["confidence"],
+            age=record["age"],
+            box=record["bbox"],
+            params=params,
+            raw=params if raw is None else FaceParams(**raw["params"]),
+            identity=self._identities.get(record["id"], self._no_identity),
+            identity_version=record["identity_version"],
+            position=record["head"]["position"],
+            quaternion=record["head"]["quaternion"],
+            arkit=record["arkit"],
+            gaze_left=record["gaze"]["left"],
+            gaze_right=record["gaze"]["right"],
+            landmarks=Landmarks(record["landmark_set"], points, record.get("sigma", np.zeros(0, np.float32))),
+            residual_px=record["residual_px"],
+            arkit_raw=None if raw is None else raw["arkit"],
+        )
+
+
+def with_arrays(record: Record, expression_count: int, identity_count: int) -> Record:
+    """A record as read from disk with the blobs and lists of its faces turned into checked float32 arrays.
+
+    Raises:
+        ValueError, KeyError, TypeError: the record is not one that ``RecordEncoder`` wrote.
+    """
+    for key in ("frame", "t_capture", "t_unix"):
+        if not isinstance(record[key], int):
+            raise TypeError(f"{key} is not an integer")
+    width, height = record["image"]
+    focal, cx, cy = (float(value) for value in record["camera"])
+    pts = record["pts"]
+    return {
+        "frame": record["frame"],
+        "t_capture": record["t_capture"],
+        "t_unix": record["t_unix"],
+        "pts": None if pts is None else [int(pts[0]), int(pts[1])],
+        "image": [int(width), int(height)],
+        "camera": [focal, cx, cy],
+        "faces": [_face_with_arrays(face, expression_count, identity_count) for face in record["faces"]],
+    }
+
+
+def _face_with_arrays(face: Record, expression_count: int, identity_count: int) -> Record:
+    decoded: Record = {
+        "id": int(face["id"]),
+        "tracked": bool(face["tracked"]),
+        "confidence": float(face["confidence"]),
+        "age": int(face["age"]),
+        "bbox": _array(face["bbox"], 4),
+        "params": _params_with_arrays(face["params"], expression_count),
+        "head": {"position": _array(face["head"]["position"], 3), "quaternion": _array(face["head"]["quaternion"], 4)},
+        "arkit": _array(face["arkit"], len(ARKIT_NAMES)),
+        "gaze": {side: _array(face["gaze"][side], 2) for side in ("left", "right")},
+        "residual_px": float(face["residual_px"]),
+        "identity_version": int(face["identity_version"]),
+        "landmark_set": str(face["landmark_set"]),
+    }
+    if "identity" in face:
+        decoded["identity"] = _array(face["identity"], identity_count)
+    if "raw" in face:
+        raw = face["raw"]
+        decoded["raw"] = {
+            "params": _params_with_arrays(raw["params"], expression_count),
+            "arkit": _array(raw["arkit"], len(ARKIT_NAMES)),
+        }
+    if "landmarks" in face:
+        decoded["landmarks"] = _array(face["landmarks"], None).reshape(-1, 3)
+        decoded["sigma"] = _array(face["sigma"], len(decoded["landmarks"]))
+    return decoded
+
+
+def _params_with_arrays(params: Record, expression_count: int) -> Record:
+    return {
+        name: _array(params[name], expression_count if size is None else size) for name, size in PARAM_SIZES.items()
+    }
+
+
+def _array(value: bytes | list[Any], size: int | None) -> Float32:
+    array = np.frombuffer(value, "<f4") if isinstance(value, bytes) else np.array(value, np.float32)
+    if size is not None and array.shape != (size,):
+        raise ValueError(f"expected {size} numbers, got shape {array.shape}")
+    return array
+
+
+def _params(params: FaceParams) -> dict[str, Float32]:
+    return {name: _f32(getattr(params, name)) for name in PARAM_SIZES}
+
+
+def _f32(array: Float32) -> Float32:
+    return np.ascontiguousarray(array, dtype="<f4")

@@ -1,0 +1,230 @@
+"""Recording: frame results into a take, one at a time, so that nothing that was written is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from tracker.errors import RecordingError
+from tracker.face_model.model import FaceModel
+from tracker.recording.columns import ColumnStore
+from tracker.recording.files import GrowingFile, why
+from tracker.recording.header import TakeHeader
+from tracker.recording.journal import JournalWriter, read_journal
+from tracker.recording.npz import write_npz
+from tracker.recording.outputs import check_suffix, sidecar_path
+from tracker.recording.records import RecordEncoder
+from tracker.recording.text import CsvTable, frame_records, json_line
+from tracker.types import FrameResult
+
+
+class _Sink(Protocol):
+    """One format. ``write`` appends to the ``.part`` file, ``finish`` turns that into the take; both may raise OSError."""
+
+    def write(self, result: FrameResult) -> None: ...
+
+    def finish(self, frames: int, complete: bool) -> None: ...
+
+
+class _NpzSink:
+    def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
+        self._file = file
+        self._encoder = encoder
+        self._journal = JournalWriter(file, header.to_record())
+
+    def write(self, result: FrameResult) -> None:
+        self._journal.append(self._encoder.encode(result))
+
+    def finish(self, frames: int, complete: bool) -> None:
+        self._journal.append({"end": {"frames": frames, "complete": complete}})
+        self._file.sync()
+        finish_journal(self._file.part, self._file.path)
+        self._file.discard()
+
+
+class _JsonlSink:
+    def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
+        self._file = file
+        self._encoder = encoder
+        file.append(json_line(header.to_record()))
+
+    def write(self, result: FrameResult) -> None:
+        self._file.append(json_line(self._encoder.encode(result)))
+
+    def finish(self, frames: int, complete: bool) -> None:
+        self._file.append(json_line({"end": {"frames": frames, "complete": complete}}))
+        self._file.finish()
+
+
+class _CsvSink:
+    def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
+        self._file = file
+        self._header = header
+        self._table = CsvTable(header.expression_names)
+        file.append(self._table.header())
+
+    def write(self, result: FrameResult) -> None:
+        self._file.append(self._table.lines(result))
+
+    def finish(self, frames: int, complete: bool) -> None:
+        meta = {**self._header.meta, "frames": frames, "complete": complete, "columns": list(self._table.columns)}
+        sidecar_path(self._file.path).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        self._file.finish()
+
+
+_SINKS: dict[str, Callable[[GrowingFile, TakeHeader, RecordEncoder], _Sink]] = {
+    ".npz": _NpzSink,
+    ".jsonl": _JsonlSink,
+    ".csv": _CsvSink,
+}
+
+
+class TakeWriter:
+    """Writes one take. A context manager: it is finished on leaving, also by Ctrl-C or an error, with what it has.
+
+    While it grows, the take lies in ``PATH.part``: every frame that ``write`` returned from is on disk, also after a
+    ``kill -9``, and ``read_take`` reads that file.
+    """
+
+    def __init__(
+        self, path: Path, *, model: FaceModel, meta: Mapping[str, Any], raw: bool, landmarks: bool, file: GrowingFile
+    ) -> None:
+        """Use ``open_writer``."""
+        self.path = path
+        self.frame_count = 0
+        """Frames written so far."""
+        self._model = model
+        self._meta = meta
+        self._raw = raw
+        self._landmarks = landmarks
+        self._file = file
+        self._sink: _Sink | None = None
+        self._open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(complete=kind is None)
+
+    def write(self, result: FrameResult) -> None:
+        """Append one frame.
+
+        Raises:
+            RecordingError: the disk is full or failed. Everything before stays readable in ``PATH.part``.
+            ValueError: the take is closed, or the frame does not fit it (see ``RecordEncoder``).
+        """
+        if not self._open:
+            raise ValueError(f"the take {self.path} is closed")
+        try:
+            if self._sink is None:
+                self._sink = self._start(result)
+            self._sink.write(result)
+        except OSError as error:
+            self._open = False
+            self._file.close()
+            raise self._failure(error) from error
+        self.frame_count += 1
+
+    def close(self, *, complete: bool = True) -> None:
+        """Finish the take. ``complete=False`` marks it as one that ended before its source did. Twice does nothing.
+
+        Raises:
+            RecordingError: there is no room to finish; the frames stay readable in ``PATH.part``.
+        """
+        if not self._open:
+            return
+        self._open = False
+        try:
+            if self._sink is None:
+                self._sink = self._start(None)
+            self._sink.finish(self.frame_count, complete)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def abort(self) -> None:
+        """Stop and remove what was written. The file that was there before stays as it is."""
+        if self._open:
+            self._open = False
+            self._file.discard()
+
+    def _start(self, first: FrameResult | None) -> _Sink:
+        header = TakeHeader.create(self._model, self._meta, first, with_raw=self._raw, with_landmarks=self._landmarks)
+        encoder = RecordEncoder(
+            expression_count=self._model.expression_count,
+            identity_count=self._model.identity_count,
+            with_raw=self._raw,
+            with_landmarks=self._landmarks,
+        )
+        return _SINKS[self.path.suffix.lower()](self._file, header, encoder)
+
+    def _failure(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"cannot write {self.path}: {why(error)}; the {self.frame_count} frames so far are kept in {self._file.part}, "
+            "which `tracker replay` reads; make room and record again"
+        )
+
+
+def open_writer(
+    path: str | Path,
+    *,
+    model: FaceModel,
+    meta: Mapping[str, Any] | None = None,
+    raw: bool = True,
+    landmarks: bool = False,
+    overwrite: bool = False,
+    discard_unfinished: bool = False,
+) -> TakeWriter:
+    """Begin a take; its suffix says the format: ``.npz``, ``.jsonl`` or ``.csv``.
+
+    Args:
+        path: the file; folders above it are made.
+        model: the face model whose parameters are recorded.
+        meta: JSON-able facts to keep with the take, such as ``{"source": source_signature(path)}``.
+        raw: also keep the parameters before smoothing (not in ``.csv``).
+        landmarks: also keep the image landmarks and their sigma (not in ``.csv``).
+        overwrite: replace an existing take when this one is finished.
+        discard_unfinished: drop the ``.part`` of a recording that was cut off instead of keeping it as ``.part-1``.
+
+    Raises:
+        RecordingError: unknown suffix, existing file, a folder that cannot be written, or one take recorded twice.
+        ValueError: ``meta`` is not JSON-able.
+    """
+    path = Path(path)
+    check_suffix(path)
+    facts = json.loads(json.dumps(dict(meta or {}), allow_nan=False))
+    if path.is_dir():
+        raise RecordingError(f"cannot record to {path}: it is a folder; name a file in it")
+    if path.exists() and not overwrite:
+        raise RecordingError(f"{path} exists already; choose another name, or allow replacing it (--force)")
+    file = GrowingFile(path, discard_unfinished=discard_unfinished)
+    return TakeWriter(path, model=model, meta=facts, raw=raw, landmarks=landmarks, file=file)
+
+
+def finish_journal(part: Path, path: Path) -> int:
+    """Turn the journal ``part`` into the finished take ``path``, which must not exist for others to read yet.
+
+    Also for a journal that a crash left: the take then ends with its last complete record. ``part`` is left alone.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        RecordingError: ``part`` is no journal.
+        OSError: there is no room.
+    """
+    maps = read_journal(part)
+    try:
+        header = TakeHeader.from_record(next(maps))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordingError(f"{part} is not an unfinished take: its header is unreadable ({error})") from error
+    end: dict[str, Any] = {}
+    with ColumnStore(header, path.parent) as columns:
+        columns.add_all(frame_records(part, header, maps, end))
+        write_npz(path, header, columns, complete=bool(end.get("complete", False)))
+        return columns.frame_count
