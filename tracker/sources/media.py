@@ -11,6 +11,7 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -64,9 +65,10 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
     The matrix (a, b, u, c, d, v, x, y, w) of ISO/IEC 14496-12 sends source column p and row q to column
     a p + c q + x and row b p + d q + y. Angles other than quarter turns, which no camera writes, count as the nearest one.
     """
-    if SideDataType.DISPLAYMATRIX not in frame.side_data:
+    side_data = cast(SideDataContainer, frame.side_data)
+    if SideDataType.DISPLAYMATRIX not in side_data:
         return False, False, False
-    matrix = np.frombuffer(frame.side_data[SideDataType.DISPLAYMATRIX], dtype=np.int32)
+    matrix = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), dtype=np.int32)
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
     if abs(b) > abs(a):
         return True, c < 0, b < 0
@@ -112,9 +114,7 @@ class MediaReader:
         """
         self.name = name
         try:
-            container = cast(
-                InputContainer, av.open(address, "r", format=format_name, options=options or {}, timeout=timeout_s)
-            )
+            container = av.open(address, "r", format=format_name, options=options or {}, timeout=timeout_s)
         except av.error.FFmpegError as error:
             raise SourceError(opening_error(name, error)) from error
         self.container = container

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-
 from dataclasses import replace
 
 from tracker.sources.base import FrameSource
