@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 
 from tracker.errors import PublishError
 from tracker.publishing import wire
@@ -188,6 +189,26 @@ def test_decoded_frames_can_be_published_again(publisher: Publisher, golden: Mod
         assert frame["frame"] == taken["frame"] and frame["timecode"] == taken["timecode"]
         np.testing.assert_array_equal(frame["faces"][1]["landmarks"], taken["faces"][1]["landmarks"])
         np.testing.assert_array_equal(subscriber.identities[1], np.arange(4))
+
+
+def test_strangers_on_the_port_do_no_harm(publisher: Publisher, golden: ModuleType) -> None:
+    host, port = publisher.endpoint.removeprefix("tcp://").split(":")
+    with join(publisher) as subscriber:
+        with socket.create_connection((host, int(port))) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10)
+            time.sleep(0.15)
+            publisher.publish(golden.make_result(index=1))
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        with context, context.socket(zmq.XSUB) as talker:
+            talker.linger = 0
+            talker.connect(publisher.endpoint)
+            for upstream in (b"", b"\x01", b"\x00face/", b"\x02hello", b"x" * 1000):
+                talker.send(upstream)
+            talker.send_multipart([b"\x01a", b"b"])
+            time.sleep(0.15)
+            publisher.publish(golden.make_result(index=2))
+            frames = [receive_until(subscriber, on(wire.TOPIC_FRAME)).payload["frame"] for _ in range(2)]
+            assert frames == [1, 2]
 
 
 @pytest.mark.parametrize("option", ["--bind", "--bind-latest"])

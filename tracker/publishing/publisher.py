@@ -229,8 +229,11 @@ class Publisher:
     def _welcome(self) -> None:
         """Send schema and identities if somebody subscribed since the last call."""
         joined = False
-        while self._main.poll(0):
-            notice: bytes = self._main.recv(zmq.NOBLOCK)
+        while True:
+            try:
+                notice: bytes = self._main.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                break
             joined |= notice.startswith(b"\x01")
         if joined:
             self._send_schema()

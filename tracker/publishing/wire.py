@@ -260,7 +260,7 @@ def _blobs(arrays: _Packed, where: str) -> list[bytes]:
         flat = np.concatenate([array.reshape(-1) for _, array, _ in arrays], dtype="<f4", casting="unsafe")
     if not np.isfinite(flat).all():
         for name, array, _ in arrays:
-            bad = ~np.isfinite(array.astype(np.float32))
+            bad = ~np.isfinite(array) | (np.abs(array) > np.finfo(np.float32).max)
             if bad.any():
                 value = array[bad].flat[0]
                 raise PublishError(f"{where}: {name} holds {value}, and only finite numbers may be published")
