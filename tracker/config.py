@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 from tracker.errors import ConfigError
 
-ENCODERS = ("mediapipe", "light")
-PRECISIONS = ("auto", "fp32", "bf16")
+EncoderName = Literal["mediapipe", "light"]
+Precision = Literal["auto", "f32", "bf16"]
+ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light")
+PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "f32", "bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerConfig:
     """Settings of the tracking itself (not of sources or publishing)."""
 
-    encoder: str = "mediapipe"
+    encoder: EncoderName = "mediapipe"
     """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair."""
     face_model: str = "builtin"
     """``builtin`` or a face model file in the neutral format."""
@@ -29,7 +31,7 @@ class TrackerConfig:
     smoothing: bool = True
     threads: int = 1
     """Threads per network."""
-    precision: str = "auto"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)

@@ -10,9 +10,10 @@ from time import perf_counter_ns
 
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
-from tracker.detection import FaceFollower, create_follower
+from tracker.detection import FaceDetector, FaceFollower
 from tracker.face_model import FaceModel, load_face_model
 from tracker.fitting.stage import FitStage
+from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
 from tracker.types import FaceObservation, Frame, FrameResult
 
@@ -38,15 +39,11 @@ class FrameTracker:
         """
         self.config = config or TrackerConfig()
         self.model: FaceModel = load_face_model(self.config.face_model)
-        self._follower: FaceFollower = create_follower(
-            self.config.encoder,
-            max_faces=self.config.max_faces,
-            threads=self.config.threads,
-            precision=self.config.precision,
-        )
-        self._fit = FitStage(
-            self.model, self._follower.set_name, smoothing=SmoothingConfig(enabled=self.config.smoothing)
-        )
+        threads, precision = self.config.threads, self.config.precision
+        encoder = create_encoder(self.config.encoder, threads, precision)
+        self._set_name = encoder.set_name
+        self._follower = FaceFollower(encoder, FaceDetector(threads, precision), self.config.max_faces)
+        self._fit = self._fit_stage()
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
@@ -72,6 +69,11 @@ class FrameTracker:
             stage_ms={**encoded.stage_ms, "fit": fit_ms},
         )
 
+    def reset(self) -> None:
+        """Forget all faces: the next frame is the first of another stream."""
+        self._follower.reset()
+        self._fit = self._fit_stage()
+
     def process(self, frame: Frame) -> FrameResult:
         """Both stages at once."""
         return self.fit(self.encode(frame))
@@ -79,3 +81,7 @@ class FrameTracker:
     def request_recenter(self) -> None:
         """Declare the pose in the next frame with a face to be neutral (see ``tracker.fitting.recenter``)."""
         self._fit.request_recenter()
+
+    def _fit_stage(self) -> FitStage:
+        smoothing = SmoothingConfig(enabled=self.config.smoothing)
+        return FitStage(self.model, self._set_name, smoothing=smoothing)

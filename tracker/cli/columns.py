@@ -1,0 +1,15 @@
+"""Progress bar columns."""
+
+from __future__ import annotations
+
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+
+class FrameRateColumn(ProgressColumn):
+    """Frames per second of a task."""
+
+    def render(self, task: Task) -> Text:
+        """The current speed, or nothing before it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:5.0f} frames/s" if speed else "")

@@ -1,0 +1,186 @@
+"""``tracker process``: video files to takes."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
+from tracker.errors import ConfigError, TrackerError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from tracker.tracking import FrameTracker
+
+HELP = "turn video files into takes: parameter streams on disk"
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "inputs", nargs="+", metavar="IN", help="video files, image folders or patterns (quote the pattern)"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT",
+        help="a file .npz, .jsonl or .csv for one input, or a folder that gets one take per input",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=("npz", "jsonl", "csv"), default="npz", help="kind of file in an output folder (default npz)"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="process inputs again whose finished take is already there (default: skip them)"
+    )
+    parser.add_argument("--with-landmarks", action="store_true", help="also store the image landmarks and their sigma")
+    parser.add_argument("--with-raw", action="store_true", help="also store the parameters as they were before smoothing")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_tracking_arguments(parser)
+    parser.epilog = """examples:
+  tracker process clip.mp4 -o take.npz
+  tracker process interviews/*.mp4 -o takes/          # resumable: run it again after Ctrl-C
+  tracker process frames/ -o take.csv --max-faces 2
+
+Every frame of a file is processed and takes have as many rows as the file has frames. Ctrl-C keeps what was finished:
+complete takes stay, the one at work is closed as a readable, incomplete take and done again next time.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    source: str
+    output: Path
+
+
+def run(args: argparse.Namespace) -> int:
+    """Process every input; 0 when all went well, 1 when some failed, 130 after Ctrl-C."""
+    config = tracking_config(args)
+    jobs = _plan(args.inputs, args.output, args.format)
+    waiting = [job for job in jobs if args.force or not _is_done(job)]
+    if len(waiting) < len(jobs):
+        _say(f"{len(jobs) - len(waiting)} of {len(jobs)} already done (use --force to process them again)")
+    if not waiting:
+        return 0
+    failed = 0
+    tracker = _load_tracker(config)
+    with ExitStack() as stack:
+        progress = None if args.quiet else stack.enter_context(_progress())
+        for number, job in enumerate(waiting, 1):
+            label = f"[{number}/{len(waiting)}] " if len(waiting) > 1 else ""
+            try:
+                tracker.reset()
+                _process(job, tracker, args, progress, label)
+            except KeyboardInterrupt:
+                _say(f"interrupted; {number - 1} of {len(waiting)} finished, run the same command again to go on")
+                return 130
+            except TrackerError as error:
+                failed += 1
+                _say(f"tracker process: {error}")
+                if len(waiting) == 1:
+                    return error.exit_code
+    if failed:
+        _say(f"{failed} of {len(waiting)} inputs failed")
+    return 1 if failed else 0
+
+
+def _load_tracker(config: TrackerConfig) -> FrameTracker:
+    from tracker.tracking import FrameTracker
+
+    return FrameTracker(config)
+
+
+def _process(
+    job: _Job, tracker: FrameTracker, args: argparse.Namespace, progress: Progress | None, label: str
+) -> None:
+    from tracker.pipeline import Pipeline
+    from tracker.recording import open_writer, source_signature
+    from tracker.sources.open import open_source
+
+    started = time.monotonic()
+    with open_source(job.source, on_event=lambda kind, text: _say(f"{label}{kind}: {text}")) as source:
+        if source.live:
+            raise ConfigError(
+                f"'{job.source}' is a live source; `tracker run --source {job.source} --record take.npz` records it"
+            )
+        task = progress.add_task(f"{label}{Path(job.source).name}", total=source.frame_count) if progress else None
+        with_face = 0
+        meta = {
+            "source": source_signature(job.source),
+            "rate": str(source.rate) if source.rate else None,
+            "settings": tracker.config.to_dict(),
+        }
+        with (
+            open_writer(
+                job.output,
+                model=tracker.model,
+                meta=meta,
+                raw=args.with_raw,
+                landmarks=args.with_landmarks,
+                overwrite=True,
+                discard_unfinished=True,
+            ) as writer,
+            Pipeline(source, tracker) as pipeline,
+        ):
+            for result in pipeline:
+                writer.write(result)
+                with_face += bool(result.faces)
+                if progress and task is not None:
+                    progress.advance(task)
+    if progress and task is not None:
+        progress.update(task, total=writer.frame_count, completed=writer.frame_count)
+    speed = writer.frame_count / max(time.monotonic() - started, 1e-9)
+    _say(f"{label}{job.output}: {writer.frame_count} frames, {with_face} with a face, {speed:.0f} frames/s")
+    if not with_face:
+        _say(f"{label}no face was found in any frame of {job.source}")
+
+
+def _plan(inputs: list[str], output: Path, kind: str) -> list[_Job]:
+    """What to process into which file. Raises ConfigError and RecordingError for outputs that cannot be."""
+    from tracker.recording import take_paths
+
+    sources = [path for text in inputs for path in _expand(text)]
+    paths = take_paths(output, sources)
+    in_folder = output.is_dir() or not output.suffix
+    return [
+        _Job(source, path.with_suffix(f".{kind}") if in_folder else path)
+        for source, path in zip(sources, paths, strict=True)
+    ]
+
+
+def _expand(text: str) -> list[str]:
+    """A pattern of videos stands for one input each; a pattern of images is one input, which the source reads in order."""
+    if not any(c in text for c in "*?[") or Path(text).exists():
+        return [text]
+    from tracker.sources.images import SUFFIXES
+
+    found = sorted(glob.glob(text, recursive=True))
+    if not found:
+        raise ConfigError(f"nothing matches '{text}'")
+    return [text] if all(Path(path).suffix.lower() in SUFFIXES for path in found) else found
+
+
+def _is_done(job: _Job) -> bool:
+    from tracker.recording import source_signature, take_state
+
+    return take_state(job.output, source_signature(job.source)) == "complete"
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tracker.cli.columns import FrameRateColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), FrameRateColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,232 @@
+"""``tracker run``: the live tracker. Source in, faces out over ZeroMQ, a take on the side."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
+from tracker.errors import ConfigError
+from tracker.publishing.config import PublishConfig
+from tracker.publishing.config import add_arguments as add_publishing_arguments
+from tracker.publishing.config import from_args as publishing_config
+
+if TYPE_CHECKING:
+    from tracker.face_model import FaceModel
+    from tracker.publishing.control import ControlServer
+    from tracker.publishing.publisher import Publisher
+    from tracker.recording import TakeWriter
+    from tracker.session import LiveSession, SessionStatus
+    from tracker.sources.base import FrameSource
+
+HELP = "track a camera, a video or a stream live and publish the faces over ZeroMQ"
+
+_LOG_PERIOD_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    source = parser.add_argument_group("source")
+    source.add_argument(
+        "--source", default="webcam", metavar="SPEC",
+        help="webcam, webcam:1, a video file, rtsp:// or http:// address, image folder or pattern, or 'test': a moving "
+        "synthetic face (default: webcam)",
+    )  # fmt: skip
+    source.add_argument("--size", type=_size, metavar="WxH", help="picture size to ask the camera for, e.g. 1280x720")
+    source.add_argument("--fps", type=float, metavar="N", help="frame rate to ask the camera for, or of an image folder")
+    source.add_argument(
+        "--speed", type=float, default=1.0, metavar="X",
+        help="files play at X times their own speed; 0: as fast as they can be tracked (default 1)",
+    )  # fmt: skip
+    source.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    add_tracking_arguments(parser)
+    add_publishing_arguments(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl or .csv")
+    output.add_argument("--force", action="store_true", help="overwrite the take if it exists")
+    output.add_argument("--quiet", action="store_true", help="no status line")
+    parser.epilog = """examples:
+  tracker run --source webcam                        track yourself; see `tracker listen` in another terminal
+  tracker run --source webcam:1 --size 1280x720 --fps 60
+  tracker run --source clip.mp4 --record take.npz    play a video, publish it, keep the parameters
+  tracker run --source test --max-faces 2            no camera needed
+  tracker run --bind 0.0.0.0:5556 --curve-keys keys/ to other machines, encrypted
+
+While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control stop` ends it
+(so does Ctrl-C; a take is closed properly). A live source never queues up: when the machine is too slow the newest frame
+wins and the status line counts what was dropped.
+"""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track until the source ends, ``--frames`` are done, Ctrl-C or `tracker control stop`."""
+    config, publishing = tracking_config(args), publishing_config(args)
+    if args.speed < 0:
+        raise ConfigError(f"--speed must be 0 or more, got {args.speed:g}")
+    if args.frames is not None and args.frames < 1:
+        raise ConfigError(f"--frames must be at least 1, got {args.frames}")
+    with ExitStack() as stack:
+        report = _Report(args.quiet)
+        # What a typing mistake can spoil comes first, the networks (the slow part) last.
+        source = stack.enter_context(_open(args, report.event))
+        model = _load_model(config)
+        publisher = stack.enter_context(_open_publisher(publishing, model))
+        report.publisher = publisher
+        writer = _open_writer(args, model, source, config, stack)
+        report.say(f"loading networks ({config.encoder}) ...")
+        started = time.monotonic()
+        session = _open_session(source, config, publisher, writer)
+        if publishing.control:
+            stack.enter_context(_open_control(publishing.control, session, publisher))
+        report.say(f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}")
+        with _stopping_on_signals(session) as interrupted:
+            status = session.run(args.frames, report.status)
+        report.end(status)
+        if writer is not None:
+            report.say(f"recorded {status.frames} frames to {args.record}")
+    return 130 if interrupted.is_set() else 0
+
+
+class _Report:
+    """What the user sees: one status line that is rewritten on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._next_s = 0.0
+        self._line_open = False
+        self.publisher: Publisher | None = None
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            self._write(text)
+
+    def event(self, kind: str, text: str) -> None:
+        """Something the source wants people to know; it goes to subscribers too."""
+        self._write(f"{kind}: {text}")
+        if self.publisher is not None:
+            self.publisher.event(kind, text=text)
+
+    def status(self, status: SessionStatus) -> None:
+        now_s = time.monotonic()
+        if self._quiet or now_s < self._next_s:
+            return
+        self._next_s = now_s + (0.0 if self._terminal else _LOG_PERIOD_S)
+        line = (
+            f"{status.fps:5.1f} frames/s  {_count(status.faces, 'face')}  latency {status.latency_p50_ms:.0f} ms "
+            f"(p95 {status.latency_p95_ms:.0f})  dropped {status.dropped}"
+        )
+        if status.state != "running":
+            line += f"  source {status.state}"
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+            self._line_open = True
+        else:
+            self._write(line)
+
+    def end(self, status: SessionStatus) -> None:
+        stages = "  ".join(f"{name} {times['p50']:.1f}/{times['p95']:.1f}" for name, times in status.stages.items())
+        self.say(
+            f"{status.frames} frames, {status.dropped} dropped, capture to publish p50 {status.latency_p50_ms:.1f} ms, "
+            f"p95 {status.latency_p95_ms:.1f} ms"
+        )
+        self.say(f"stages in ms, p50/p95: {stages}")
+
+    def _write(self, text: str) -> None:
+        if self._line_open:
+            sys.stderr.write("\n")
+            self._line_open = False
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def _open(args: argparse.Namespace, on_event: Callable[[str, str], None]) -> FrameSource:
+    from tracker.sources.open import open_source
+    from tracker.sources.paced import PacedSource
+
+    source = open_source(args.source, size=args.size, fps=args.fps, on_event=on_event)
+    return source if source.live or args.speed == 0 else PacedSource(source, args.speed)
+
+
+def _load_model(config: TrackerConfig) -> FaceModel:
+    from tracker.face_model import load_face_model
+
+    return load_face_model(config.face_model)
+
+
+def _open_publisher(publishing: PublishConfig, model: FaceModel) -> Publisher:
+    from tracker.publishing.describe import describe_model
+    from tracker.publishing.publisher import Publisher
+
+    return Publisher(publishing, describe_model(model))
+
+
+def _open_writer(
+    args: argparse.Namespace, model: FaceModel, source: FrameSource, config: TrackerConfig, stack: ExitStack
+) -> TakeWriter | None:
+    if args.record is None:
+        return None
+    from tracker.recording import open_writer, source_signature
+
+    meta = {
+        "source": source_signature(args.source),
+        "rate": str(source.rate) if source.rate else None,
+        "settings": config.to_dict(),
+    }
+    writer = open_writer(
+        args.record, model=model, meta=meta, raw=args.with_raw, landmarks=args.with_landmarks, overwrite=args.force
+    )
+    return stack.enter_context(writer)
+
+
+def _open_session(
+    source: FrameSource, config: TrackerConfig, publisher: Publisher, writer: TakeWriter | None
+) -> LiveSession:
+    from tracker.session import LiveSession
+    from tracker.tracking import FrameTracker
+
+    return LiveSession(source, FrameTracker(config), publisher, writer)
+
+
+def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> ControlServer:
+    from tracker.publishing.control import ControlServer
+
+    return ControlServer(endpoint, session.handlers(), security=publisher.security)
+
+
+@contextmanager
+def _stopping_on_signals(session: LiveSession) -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM end the session in order; the event tells that it was one of them. A second Ctrl-C insists."""
+    interrupted = threading.Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+        session.stop()
+
+    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 1280x720, got '{text}'")
+    return int(width), int(height)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
