@@ -8,10 +8,10 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-import pytest
+import pytest  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -38,3 +38,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the development data (../shared/data) is not here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def networks() -> Path:
+    """The folder of the neural networks, all present and undamaged."""
+    from tracker.networks import ASSETS, is_present, store_dir
+
+    missing = [asset.file for asset in ASSETS if not is_present(asset)]
+    if missing:
+        pytest.skip(f"{len(missing)} neural networks are not fetched; run: tracker models fetch")
+    return store_dir()
