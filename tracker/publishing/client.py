@@ -14,9 +14,8 @@ import zmq
 
 from tracker.errors import PublishError
 from tracker.publishing import wire
+from tracker.publishing.connection import Connection
 from tracker.publishing.decoding import decode_message
-from tracker.publishing.security import apply_client_keys
-from tracker.publishing.sockets import set_heartbeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +60,9 @@ class Subscriber:
         """Frames of the present stream that did not arrive."""
         self._latest = latest
         self._stream, self._seq = "", -1
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.linger = 0
-        set_heartbeats(self._socket)
-        try:
-            if curve_keys is not None:
-                apply_client_keys(self._socket, curve_keys)
-            if latest:
-                self._socket.set(zmq.CONFLATE, 1)
-            # With CONFLATE a second subscription would overwrite the first one on its way out.
-            for topic in (wire.LATEST_PREFIX,) if latest else topics:
-                self._socket.subscribe(topic)
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise PublishError(f"cannot connect to {endpoint!r}: {error.strerror}; expected tcp://HOST:PORT") from error
-        except PublishError:
-            self.close()
-            raise
+        # With CONFLATE a second subscription would overwrite the first one on its way out.
+        self._topics = (wire.LATEST_PREFIX,) if latest else tuple(topics)
+        self._connection = Connection(zmq.SUB, endpoint, curve_keys, self._prepare)
 
     def __enter__(self) -> Subscriber:
         return self
@@ -96,17 +79,15 @@ class Subscriber:
             PublishError: a message is unreadable. The next call goes on with the next message.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            remaining_ms = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1e3))
-            if not self._socket.poll(remaining_ms):
-                return None
-            parts = self._socket.recv_multipart()
+        while self._connection.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            parts = self._connection.socket.recv_multipart()
             t_receive_ns = time.monotonic_ns()
             topic, payload = self._split(parts)
             decoded = decode_message(topic, payload)
             if decoded is not None:
                 self._note(topic, decoded)
                 return Message(topic, decoded, sum(map(len, parts)), t_receive_ns)
+        return None
 
     def receive_newest_frame(self, timeout_s: float | None = None) -> Message | None:
         """The newest frame message, skipping older ones that queued up; None when none came in time.
@@ -129,8 +110,13 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
-        self._socket.close(linger=0)
-        self._context.term()
+        self._connection.close()
+
+    def _prepare(self, socket: zmq.Socket[bytes]) -> None:
+        if self._latest:
+            socket.set(zmq.CONFLATE, 1)
+        for topic in self._topics:
+            socket.subscribe(topic)
 
     def _split(self, parts: list[bytes]) -> tuple[bytes, bytes | memoryview]:
         if self._latest:
@@ -219,20 +205,8 @@ class _ControlClient:
     """One REQ connection."""
 
     def __init__(self, endpoint: str, timeout_s: float, curve_keys: Path | None) -> None:
+        self._connection = Connection(zmq.REQ, endpoint, curve_keys)
         self._endpoint, self._timeout_s = endpoint, timeout_s
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.REQ)
-        self._socket.linger = 0
-        try:
-            if curve_keys is not None:
-                apply_client_keys(self._socket, curve_keys)
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            raise PublishError(f"cannot connect to {endpoint!r}: {error.strerror}; expected tcp://HOST:PORT") from error
-        except PublishError:
-            self.close()
-            raise
 
     def __enter__(self) -> _ControlClient:
         return self
@@ -240,17 +214,17 @@ class _ControlClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._connection.close()
 
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._socket.send(json.dumps(message).encode())
-        if not self._socket.poll(round(self._timeout_s * 1e3)):
+        self._connection.socket.send(json.dumps(message).encode())
+        if not self._connection.wait(self._timeout_s):
             raise PublishError(
                 f"no tracker answered at {self._endpoint} within {self._timeout_s:g} s: start one with 'tracker run', "
-                "or name its control endpoint with --connect (and --curve-keys if it wants keys)"
+                "or name its control endpoint with --connect"
             )
         try:
-            answer = json.loads(self._socket.recv())
+            answer = json.loads(self._connection.socket.recv())
         except ValueError as error:
             raise PublishError(f"{self._endpoint} does not answer in JSON: is it a tracker's control port?") from error
         if not isinstance(answer, dict):
@@ -258,7 +232,3 @@ class _ControlClient:
         if "error" in answer:
             raise PublishError(f"the tracker at {self._endpoint} says: {answer['error']}")
         return answer
-
-    def close(self) -> None:
-        self._socket.close(linger=0)
-        self._context.term()
