@@ -56,6 +56,8 @@ def toy_model(seed: int = 0, *, correctives: bool = False) -> FaceModel:
         part_names=("skin",),
         regions=np.ones((v, 1), np.bool_),
         region_names=("face",),
-        embeddings={"toy": Embedding(np.arange(LANDMARKS, dtype=np.int32), barycentric, np.ones(LANDMARKS, np.float32))},
+        embeddings={
+            "toy": Embedding(np.arange(LANDMARKS, dtype=np.int32), barycentric, np.ones(LANDMARKS, np.float32))
+        },
         pose_correctives=rng.normal(0, 0.002, (v, 3, 36)).astype(np.float32) if correctives else None,
     )

@@ -75,10 +75,16 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--max-faces", type=int, default=1, metavar="N", help="follow up to N faces (default 1)")
     group.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, if the camera is calibrated")
-    group.add_argument("--fov", type=float, metavar="DEG", help="horizontal field of view in degrees, instead of --focal")
-    group.add_argument("--no-smoothing", action="store_true", help="publish every frame's fit as it is, without smoothing")
+    group.add_argument(
+        "--fov", type=float, metavar="DEG", help="horizontal field of view in degrees, instead of --focal"
+    )
+    group.add_argument(
+        "--no-smoothing", action="store_true", help="publish every frame's fit as it is, without smoothing"
+    )
     group.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per network (default 1)")
-    group.add_argument("--precision", choices=PRECISIONS, default="auto", help="arithmetic of the networks (default auto)")
+    group.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="arithmetic of the networks (default auto)"
+    )
 
 
 def tracking_config(args: argparse.Namespace) -> TrackerConfig:

@@ -30,10 +30,10 @@ class _Channel(Generic[T]):
     """A bounded queue between two stages that ends, fails, or is abandoned as one."""
 
     def __init__(self, size: int, stop: threading.Event) -> None:
-        self._queue: queue.Queue[T | None | BaseException] = queue.Queue(size)
+        self._queue: queue.Queue[T | BaseException | None] = queue.Queue(size)
         self._stop = stop
 
-    def put(self, item: T | None | BaseException) -> bool:
+    def put(self, item: T | BaseException | None) -> bool:
         """Wait for room; False when the pipeline was stopped meanwhile."""
         while not self._stop.is_set():
             try:

@@ -151,4 +151,3 @@ class LiveSession:
             latency_p95_ms=latency["p95"],
             stages=stages,
         )
-

@@ -15,11 +15,12 @@ from tracker.config import TrackerConfig, add_tracking_arguments, tracking_confi
 from tracker.errors import ConfigError, TrackerError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from tracker.tracking import FrameTracker
 
 HELP = "turn video files into takes: parameter streams on disk"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -31,13 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a file .npz, .jsonl or .csv for one input, or a folder that gets one take per input",
     )  # fmt: skip
     parser.add_argument(
-        "--format", choices=("npz", "jsonl", "csv"), default="npz", help="kind of file in an output folder (default npz)"
+        "--format",
+        choices=("npz", "jsonl", "csv"),
+        default="npz",
+        help="kind of file in an output folder (default npz)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="process inputs again whose finished take is already there (default: skip them)"
+        "--force",
+        action="store_true",
+        help="process inputs again whose finished take is already there (default: skip them)",
     )
     parser.add_argument("--with-landmarks", action="store_true", help="also store the image landmarks and their sigma")
-    parser.add_argument("--with-raw", action="store_true", help="also store the parameters as they were before smoothing")
+    parser.add_argument(
+        "--with-raw", action="store_true", help="also store the parameters as they were before smoothing"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_tracking_arguments(parser)
     parser.epilog = """examples:
@@ -93,9 +101,7 @@ def _load_tracker(config: TrackerConfig) -> FrameTracker:
     return FrameTracker(config)
 
 
-def _process(
-    job: _Job, tracker: FrameTracker, args: argparse.Namespace, progress: Progress | None, label: str
-) -> None:
+def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progress: Progress | None, label: str) -> None:
     from tracker.pipeline import Pipeline
     from tracker.recording import open_writer, source_signature
     from tracker.sources.open import open_source

@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "synthetic face (default: webcam)",
     )  # fmt: skip
     source.add_argument("--size", type=_size, metavar="WxH", help="picture size to ask the camera for, e.g. 1280x720")
-    source.add_argument("--fps", type=float, metavar="N", help="frame rate to ask the camera for, or of an image folder")
+    source.add_argument(
+        "--fps", type=float, metavar="N", help="frame rate to ask the camera for, or of an image folder"
+    )
     source.add_argument(
         "--speed", type=float, default=1.0, metavar="X",
         help="files play at X times their own speed; 0: as fast as they can be tracked (default 1)",
@@ -85,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
         session = _open_session(source, config, publisher, writer)
         if publishing.control:
             stack.enter_context(_open_control(publishing.control, session, publisher))
-        report.say(f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}")
+        report.say(
+            f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}"
+        )
         with _stopping_on_signals(session) as interrupted:
             status = session.run(args.frames, report.status)
         report.end(status)

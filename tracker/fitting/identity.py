@@ -23,6 +23,9 @@ Float64 = NDArray[np.float64]
 class IdentityConfig:
     """When a frame teaches something about identity, and when enough is known."""
 
+    prior_weight: float = 15.0
+    """Weight of the population prior against landmarks taken as independent. Their errors are not: with a weight of 1 the shape
+    explains noise and lands further from the truth than the mean face (docs/accuracy.md)."""
     novel_rotation_rad: float = 0.12
     """A keyframe differs from every earlier one by at least this much head rotation ..."""
     novel_expression: float = 0.9
@@ -32,7 +35,7 @@ class IdentityConfig:
     """Frozen once a keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
     settle_keyframes: int = 6
     """... this many times in a row."""
-    information_cap: float = 6.0
+    information_cap: float = 3.0
     """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
 
 
@@ -65,21 +68,20 @@ class IdentityBelief:
 
     @property
     def information(self) -> Float64:
-        """(Ni, Ni): the population's unit information plus what the keyframes add."""
+        """(Ni, Ni): the population's information plus what the keyframes add."""
         count = len(self._keyframes)
         share = min(1.0, self._config.information_cap / count) if count else 1.0
-        total: Float64 = np.eye(self._count) + share * self._evidence
+        total: Float64 = self._config.prior_weight * np.eye(self._count) + share * self._evidence
         return total
 
     @property
     def confidence(self) -> float:
         """How much of the population's variance has been explained: 1 - trace(covariance) / Ni, 0..1."""
-        return float(1.0 - np.trace(np.linalg.inv(self.information)) / self._count)
+        variance = np.trace(np.linalg.inv(self.information)) * self._config.prior_weight
+        return float(1.0 - variance / self._count)
 
     def prior(self) -> IdentityPrior:
         """The belief as a prior for the next joint solve."""
-        if not self._keyframes:
-            return IdentityPrior(np.eye(self._count), np.zeros(self._count))
         return IdentityPrior(self.information, self.mean)
 
     def wants(self, rotation: Float64, expression: Float32, age: int) -> bool:

@@ -33,7 +33,9 @@ def start_pose(camera: Camera, observed: Float32, model_points: Float32, weight:
 
     ``observed`` (L, 3) is x, y and relative depth in pixels. Scaled orthography: s pixels a metre means a depth of focal / s.
     """
-    scale, rotation, offset = similarity(model_points.astype(np.float64), observed.astype(np.float64), weight.astype(np.float64))
+    scale, rotation, offset = similarity(
+        model_points.astype(np.float64), observed.astype(np.float64), weight.astype(np.float64)
+    )
     depth = camera.focal_px / max(scale, 1e-6)
     translation = np.array([(offset[0] - camera.cx) / scale, (offset[1] - camera.cy) / scale, depth])
     return rotation, translation

@@ -64,8 +64,11 @@ class IdentityPrior:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
+    """What a solve ended with."""
+
     state: FitState
     identity: Float32
+    """(Ni,)."""
     cost: float
     iterations: int
     projected: Float32
@@ -249,7 +252,7 @@ class Solver:
         damped[diagonal, diagonal] *= 1.0 + damping
         damped[diagonal, diagonal] += 1e-9
         if not with_expression:
-            return np.linalg.solve(damped, gradient)
+            return np.asarray(np.linalg.solve(damped, gradient), np.float64)
         ne = expression.shape[0]
         span = slice(POSE, POSE + ne)
         lowest = np.full(size, -np.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class OneEuroConfig:
     """Speed that noise alone causes; only what exceeds it opens the filter."""
 
 
-def alpha(cutoff_hz: Float64 | float, step_s: float) -> Float64 | float:
+def alpha(cutoff_hz: Any, step_s: float) -> Any:
     """Share of the new sample in an exponential filter with this cut-off at this time step."""
     rate = 2.0 * math.pi * cutoff_hz * step_s
     return rate / (rate + 1.0)
@@ -55,14 +56,15 @@ class OneEuroFilter:
 
     def __call__(self, sample: NDArray[np.floating], step_s: float) -> Float64:
         """The smoothed value of a sample taken ``step_s`` > 0 seconds after the last one."""
-        sample = np.asarray(sample, np.float64)
+        new: Float64 = np.asarray(sample, np.float64)
         if self._value is None:
-            self._value, self._velocity = sample.copy(), np.zeros_like(sample)
-            return sample
+            self._value, self._velocity = new.copy(), np.zeros_like(new)
+            return new
         config = self._config
         share = alpha(config.speed_cutoff_hz, step_s)
-        self._velocity = self._velocity + share * ((sample - self._value) / step_s - self._velocity)
+        self._velocity = self._velocity + share * ((new - self._value) / step_s - self._velocity)
         speed = np.linalg.norm(self._velocity) if self._joint else np.abs(self._velocity)
         cutoff = config.min_cutoff_hz + config.beta * np.maximum(speed - config.dead_speed, 0.0)
-        self._value = self._value + alpha(cutoff, step_s) * (sample - self._value)
-        return self._value
+        value: Float64 = self._value + alpha(cutoff, step_s) * (new - self._value)
+        self._value = value
+        return value
