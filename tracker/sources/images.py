@@ -48,7 +48,7 @@ class ImageFiles(FrameSource):
         self.rate = rate or DEFAULT_RATE
         self.frame_count = len(paths)
         self._paths = list(paths)
-        self._tell = on_event or ignore_event
+        self._tell = ignore_event if on_event is None else on_event
         self._position = 0
         first = self._next_image()
         if first is None:

@@ -83,7 +83,7 @@ class LiveSource(FrameSource):
         self._connect = connect
         self._kind = kind
         self._patience = patience or Patience()
-        self._on_event = on_event or ignore_event
+        self._on_event = ignore_event if on_event is None else on_event
         self._changed = threading.Condition()
         self._shot: tuple[int, Shot] | None = None
         self._captured = 0

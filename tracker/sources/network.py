@@ -16,7 +16,7 @@ from tracker.errors import SourceError
 from tracker.sources.base import FrameSource, OnEvent
 from tracker.sources.live import LiveSource, Patience, Shot
 from tracker.sources.media import MediaReader, RgbConverter, opening_error
-from tracker.sources.video import VideoSource
+from tracker.sources.video import EARLY_END_S, VideoSource
 from tracker.types import ImageRGB
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
@@ -146,7 +146,8 @@ class RemoteFile(VideoSource):
                 self._recover(opening_error("the server", error))
                 continue
             if picture is None:
-                if self._complete() or self._resumed_at_s == self._last_pts_s:
+                # A connection that breaks looks like an end; one that breaks twice at the same place is one.
+                if self._missing_s() <= EARLY_END_S or self._resumed_at_s == self._last_pts_s:
                     return None
                 self._recover("the server broke off")
                 continue
@@ -154,14 +155,6 @@ class RemoteFile(VideoSource):
             if pts_s is None or self._last_pts_s is None or pts_s > self._last_pts_s:
                 self._last_pts_s = pts_s
                 return picture
-
-    def _complete(self) -> bool:
-        """Whether the last frame read is about the last there is; a break in the connection looks like an end."""
-        duration_s = self._reader.duration_s
-        if self._last_pts_s is None or duration_s is None:
-            return True
-        missing_s = self._reader.start_s + duration_s - self._last_pts_s
-        return missing_s <= max(Fraction(1, 2), 3 / (self._reader.rate or Fraction(25)))
 
     def _recover(self, reason: str) -> None:
         self.state = "reopening"

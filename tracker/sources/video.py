@@ -16,6 +16,9 @@ from tracker.sources.media import MediaReader, RgbConverter
 from tracker.sources.timeline import Timeline
 from tracker.types import Frame
 
+# Sound often outlasts the pictures by a little; more than this is a recording that breaks off.
+EARLY_END_S = Fraction(1, 2)
+
 
 class VideoSource(FrameSource):
     """Every frame of a finite video, in order, with exact presentation times.
@@ -40,12 +43,12 @@ class VideoSource(FrameSource):
         """
         self.name = reader.name
         self._reader = reader
-        self._tell = on_event or ignore_event
+        self._tell = ignore_event if on_event is None else on_event
         self._convert = RgbConverter().convert
         self.rate = reader.rate
         self._timeline = Timeline(self.rate)
-        self._start_s = reader.start_s + Fraction(start_s)
-        self._end_s = None if end_s is None else reader.start_s + Fraction(end_s)
+        self._start_s = reader.start_s + _exact(start_s)
+        self._end_s = None if end_s is None else reader.start_s + _exact(end_s)
         self._index = 0
         try:
             if start_s:
@@ -141,16 +144,23 @@ class VideoSource(FrameSource):
                 f"{self.name}: {self._timeline.reconstructed} of {self._index} time stamps were missing or ran "
                 "backwards; they were rebuilt from the frame rate",
             )
+        decoded = f"{self._index} frames decoded"
+        if self.frame_count_exact:
+            decoded = f"{self._index} of {self.frame_count} frames decoded"
         if self._reader.damaged_packets:
-            self._tell(
-                "damaged",
-                f"{self.name}: {self._reader.damaged_packets} damaged pieces left out, {self._index} frames decoded",
-            )
-        elif self.frame_count_exact and self.frame_count is not None and self._index < self.frame_count:
-            self._tell(
-                "damaged",
-                f"{self.name} ends early: {self._index} of the {self.frame_count} frames it announces can be decoded",
-            )
+            self._tell("damaged", f"{self.name}: damaged packets left out: {self._reader.damaged_packets}; {decoded}")
+        elif self.frame_count_exact and self.frame_count != self._index:
+            self._tell("damaged", f"{self.name} breaks off: {decoded}")
+        elif self._end_s is None and self._missing_s() > EARLY_END_S:
+            early = f"{float(self._missing_s()):.1f} s before the end it announces"
+            self._tell("damaged", f"{self.name} breaks off {early}; {decoded}")
+
+    def _missing_s(self) -> Fraction:
+        """How long before the announced end the last frame ended."""
+        duration_s, last_s = self._reader.duration_s, self._timeline.last_s
+        if duration_s is None or last_s is None:
+            return Fraction(0)
+        return self._reader.start_s + duration_s - last_s - self._timeline.interval_s
 
     def _duration(self) -> str:
         duration_s = self._reader.duration_s
@@ -182,6 +192,11 @@ class VideoFile(VideoSource):
         # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
         reader = MediaReader(os.path.abspath(path), name=str(path), threads=threads)
         super().__init__(reader, start_s=start_s, end_s=end_s, on_event=on_event)
+
+
+def _exact(seconds: float | Fraction) -> Fraction:
+    """The number somebody meant: 0.2 is 1/5, not the binary fraction next to it."""
+    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def check_file(path: Path) -> None:
