@@ -41,15 +41,22 @@ def _cross(a: Float32, b: Float32) -> Float32:
 def quad_diagonals(vertices: Float32, faces: Int32) -> NDArray[np.bool_]:
     """Which triangle edges are the diagonals of quads, (F, 3): edge i lies opposite corner i.
 
-    Meshes are modelled in quads and split for rendering; a wire without the diagonals shows the flow of the model.
-    An edge counts as a diagonal when it is the longest of both triangles that share it.
+    Meshes are modelled in quads and split for rendering; a wire without the diagonals shows the flow of the model. Where
+    most triangles come in consecutive pairs that share an edge, those edges are the diagonals; otherwise an edge counts
+    as one when it is the longest of both triangles that share it.
     """
-    ends = np.stack([faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]], axis=1)
+    ends = np.sort(np.stack([faces[:, [1, 2]], faces[:, [2, 0]], faces[:, [0, 1]]], axis=1), axis=2).astype(np.int64)
+    edge = ends[:, :, 0] * len(vertices) + ends[:, :, 1]
+    if len(faces) % 2 == 0:
+        first, second = edge[0::2], edge[1::2]
+        same = first[:, :, None] == second[:, None, :]
+        if same.any(axis=(1, 2)).mean() > 0.9:
+            paired = np.empty(edge.shape, np.bool_)
+            paired[0::2], paired[1::2] = same.any(axis=2), same.any(axis=1)
+            return paired
     length = np.linalg.norm(vertices[ends[:, :, 0]] - vertices[ends[:, :, 1]], axis=2)
     longest = length >= length.max(axis=1, keepdims=True) * (1.0 - 1e-6)
-    key = np.sort(ends, axis=2).astype(np.int64)
-    edge = (key[:, :, 0] * len(vertices) + key[:, :, 1]).ravel()
-    _, inverse = np.unique(edge, return_inverse=True)
+    _, inverse = np.unique(edge.ravel(), return_inverse=True)
     votes = np.bincount(inverse, longest.ravel())
     shared = np.bincount(inverse)
     diagonal: NDArray[np.bool_] = ((votes == 2) & (shared == 2))[inverse].reshape(longest.shape)
