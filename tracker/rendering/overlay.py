@@ -39,12 +39,18 @@ _AXES: Final[tuple[Colour, Colour, Colour]] = ((255, 84, 84), (96, 230, 110), (9
 _LANDMARK: Final[Colour] = (255, 255, 255)
 _SIGMA: Final[Colour] = (255, 214, 90)
 
-_MESH_TINT: Final = np.array([0.56, 0.80, 0.98], np.float32)
+_MESH_TINT: Final = np.array([0.36, 0.78, 1.00], np.float32)
 _WIRE_TINT: Final = np.array([235.0, 250.0, 255.0], np.float32)
-_HIDDEN_BEHIND_M: Final = 0.006
+_HIDDEN_BEHIND_M: Final = {"oval": 0.030}
+"""How far behind the visible surface a contour may lie; the oval runs along the silhouette, where depth falls off steeply."""
+_HIDDEN_BEHIND_DEFAULT_M: Final = 0.006
+_FACE_REGIONS: Final = frozenset(
+    {"forehead", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "cheek_left", "cheek_right", "mouth", "chin",
+     "jaw_line"}
+)  # fmt: skip
 _IRIS_HIDDEN_BEHIND_M: Final = 0.0015
-_AXIS_LENGTH_M: Final = 0.055
-_GAZE_LENGTH_M: Final = 0.085
+_AXIS_LENGTH_M: Final = 0.045
+_GAZE_LENGTH_M: Final = 0.080
 
 
 class Overlay:
@@ -106,10 +112,10 @@ class Overlay:
         light = np.clip(normals @ np.array([-0.35, -0.55, -0.76], np.float32), 0.0, 1.0)
         attributes = np.stack([facing, light, self._skin], axis=1)
         facing_px, light_px, skin_px = raster.interpolate(attributes).T
-        shade = 0.16 + 0.30 * np.clip(facing_px, 0.0, 1.0) + 0.50 * light_px
-        gleam = 0.35 * np.clip(light_px, 0.0, 1.0) ** 12
+        shade = 0.10 + 0.34 * np.clip(facing_px, 0.0, 1.0) + 0.58 * light_px
+        gleam = 0.40 * np.clip(light_px, 0.0, 1.0) ** 14
         colour = (shade[:, None] * _MESH_TINT + gleam[:, None]) * 255.0
-        opacity = (0.78 if solo else 0.50) * skin_px * smoothstep(0.02, 0.42, facing_px)
+        opacity = (0.74 if solo else 0.44) * skin_px * smoothstep(0.02, 0.42, facing_px)
 
         wire = self._wire_coverage(points, raster) * (0.34 if solo else 0.26) * smoothstep(0.1, 0.6, facing_px) * skin_px
         flat = image.reshape(-1, 3)
@@ -138,16 +144,21 @@ class Overlay:
             return
         points3 = self._model.landmarks(vertices, LANDMARK_SET)
         points = camera.project(points3)
-        visible = points3[:, 2] < raster.depth_at(points) + _HIDDEN_BEHIND_M
+        behind = points3[:, 2] - raster.depth_at(points)
+        runs = [
+            (points[run], _KIND_COLOUR[contour.kind])
+            for contour in CONTOURS
+            for run in _visible_runs(
+                contour.points, contour.closed, behind < _HIDDEN_BEHIND_M.get(contour.kind, _HIDDEN_BEHIND_DEFAULT_M)
+            )
+        ]
         box = _box_around(points, margin_px=8)
         with paint.translucent(image, 0.35, box) as layer:
-            for contour in CONTOURS:
-                for run in _visible_runs(contour.points, contour.closed, visible):
-                    paint.polyline(layer, points[run], _INK, line_px + 2)
+            for path, _ in runs:
+                paint.polyline(layer, path, _INK, line_px + 2)
         with paint.translucent(image, 0.9, box) as layer:
-            for contour in CONTOURS:
-                for run in _visible_runs(contour.points, contour.closed, visible):
-                    paint.polyline(layer, points[run], _KIND_COLOUR[contour.kind], line_px)
+            for path, colour in runs:
+                paint.polyline(layer, path, colour, line_px)
 
     def _eyes(
         self, image: Image, camera: Camera, face: Face, vertices: Float32, raster: Raster, line_px: int
@@ -238,19 +249,18 @@ class Overlay:
 
 def _surface_opacity(model: FaceModel) -> Float32:
     """How solid the mesh is drawn at each vertex: the face full, fading over scalp and neck, eyes and mouth left open."""
-    skin = model.skin_mask.astype(np.float32)
     part = {name: index for index, name in enumerate(model.part_names)}
     is_skin = model.parts == part.get("skin", 0)
-    # Brows and nostrils have reduced mask values although they are part of the surface: close such holes by smoothing the
-    # mask over the mesh, and keep the smoothing from leaking onto eyes and mouth.
-    solid = np.maximum(skin, 0.0)
+    on_face = [index for index, name in enumerate(model.region_names) if name in _FACE_REGIONS]
+    # Brows and nostrils are masked out as skin but belong to the surface.
+    solid = np.maximum(model.skin_mask, model.regions[:, on_face].any(axis=1)).astype(np.float32) * is_skin
     edges = np.concatenate([model.faces[:, [0, 1]], model.faces[:, [1, 2]], model.faces[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
     degree = np.maximum(np.bincount(edges[:, 0], minlength=model.vertex_count), 1)
     for _ in range(6):
         mean = np.bincount(edges[:, 0], solid[edges[:, 1]], model.vertex_count) / degree
         solid = 0.5 * solid + 0.5 * mean
-    opacity: Float32 = np.where(is_skin, np.clip(1.15 * solid, 0.0, 1.0), 0.0).astype(np.float32)
+    opacity: Float32 = np.where(is_skin, solid, 0.0).astype(np.float32)
     return opacity
 
 

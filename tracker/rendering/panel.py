@@ -94,7 +94,11 @@ class HeadView:
         shade = shade * albedo[:, None] + 0.18 * key[:, None] ** 16
         canvas = np.empty((camera.height * camera.width, 3), np.float32)
         canvas[:] = np.array(_GROUND, np.float32) / 255.0
-        canvas[raster.pixel] = np.clip(shade, 0.0, 1.0)
+        # The mesh ends in an open neck: let it sink into the ground.
+        row = raster.pixel // camera.width
+        foot = float(camera.project(in_camera)[:, 1].max())
+        solid = np.clip((foot - row) / (0.16 * camera.height), 0.0, 1.0)[:, None]
+        canvas[raster.pixel] += (np.clip(shade, 0.0, 1.0) - canvas[raster.pixel]) * solid
         small = cv2.resize(
             canvas.reshape(camera.height, camera.width, 3), (width, height), interpolation=cv2.INTER_AREA
         )
@@ -168,7 +172,20 @@ def picture(
     drawn = overlay.draw(crop, view, [local], footer)
     side = HeadView(model).render(face.identity, face, round(inner * 0.68), inner)
     bars = expression_bars(face.arkit, round(inner * 0.62), inner)
-    return _row([("video", crop), ("tracked", drawn), ("from the side", side), ("expression", bars)], gap, title)
+    row = _row([("video", crop), ("tracked", drawn), ("from the side", side), ("expression", bars)], gap, title)
+    _legend(row, row.shape[1] - gap, gap + 0.66 * title, 0.30 * title)
+    return row
+
+
+def _legend(image: Image, right: float, baseline: float, capital: float) -> None:
+    """Which colour is which side of the face, right-aligned."""
+    x = right
+    for name, colour in (("right", _BAR_RIGHT), ("left", _BAR_LEFT)):
+        x -= paint.text_size(name, capital)[0] + capital
+        paint.text(image, name, x, baseline, capital, _MUTED)
+        x -= 1.4 * capital
+        paint.rounded_box(image, x, baseline - 0.85 * capital, 0.9 * capital, 0.9 * capital, 0.3 * capital, colour)
+        x -= 0.4 * capital
 
 
 def _row(columns: Sequence[tuple[str, Image]], gap: int, title: int) -> Image:
