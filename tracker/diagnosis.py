@@ -159,8 +159,17 @@ def _inference() -> Iterator[Finding]:
 
 def _face_model() -> Iterator[Finding]:
     from tracker.face_model import load_face_model
+    from tracker.face_model.store import builtin_path
 
     model = load_face_model()
+    path = builtin_path()
+    shipped = path.with_suffix(".sha256").read_text(encoding="ascii").split()[0]
+    if shipped != model.sha256:
+        detail = f"{path} has sha256 {model.sha256[:12]}…, shipped was {shipped[:12]}…"
+        yield Finding(
+            "face model", "missing", detail, "install the tracker again (from a checkout: git checkout, make demo)"
+        )
+        return
     yield Finding(
         "face model",
         "ok",
