@@ -115,7 +115,7 @@ def test_vhap_pose_puts_the_mesh_where_ours_is(tmp_path: Path) -> None:
         head = model.vertices_head(take["shape"], face.params).astype(np.float64)
         root = joints[0] + joint_identity[0] @ take["shape"]
         world = flame_vertices(head, root, take["rotation"][row], take["translation"][row])
-        opengl_camera = world + (0, 0, -1)
+        opengl_camera = world + np.array([0, 0, -1])
         np.testing.assert_allclose(opengl_camera * (1, -1, -1), wanted, atol=1e-6)
         homogeneous = np.c_[world, np.ones(len(world))] @ take["world_to_camera"].T
         np.testing.assert_allclose(homogeneous[:, :3], wanted, atol=1e-6)
@@ -225,16 +225,22 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+def test_a_face_that_is_not_finite_is_left_out_and_its_frame_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rng = np.random.default_rng(0)
     params = dataclasses.replace(make_params(rng), jaw=np.array([0, np.nan, 0], np.float32))
     bad = dataclasses.replace(make_face(rng), params=params)
-    writer = open_writer(tmp_path / "a.npz", model=MODEL)
-    writer.write(make_frame(0, (make_face(rng),)))
-    with pytest.raises(ValueError, match="NaN"):
-        writer.write(make_frame(1, (bad,)))
-    writer.close()
-    assert len(read_take(tmp_path / "a.npz")) == 1
+    take = read_take(record(tmp_path / "a.npz", [make_frame(0, (bad,)), make_frame(1, (make_face(rng),))]))
+    assert [len(frame.faces) for frame in take] == [0, 1]
+    assert "left out of frame 0" in caplog.text
+
+
+def test_a_face_of_another_model_is_refused(tmp_path: Path) -> None:
+    face = make_face(np.random.default_rng(0))
+    face = dataclasses.replace(face, identity=np.zeros(9, np.float32))
+    with open_writer(tmp_path / "a.npz", model=MODEL) as writer, pytest.raises(ValueError, match="identity"):
+        writer.write(make_frame(0, (face,)))
 
 
 def test_takes_longer_than_a_chunk_of_memory(tmp_path: Path) -> None:

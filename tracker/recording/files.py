@@ -83,7 +83,7 @@ class GrowingFile:
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
-        except OSError:
+        except BaseException:  # Ctrl-C too must not leave half a record in the middle.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, self.size)
                 os.lseek(self._fd, self.size, os.SEEK_SET)

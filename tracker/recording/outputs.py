@@ -29,11 +29,11 @@ def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def take_paths(output: str | Path, sources: Sequence[str]) -> list[Path]:
+def take_paths(output: str | Path, sources: Sequence[str], suffix: str = ".npz") -> list[Path]:
     """Where the take of each source goes.
 
     One source may go to a file. Otherwise ``output`` is a folder (existing, or without a suffix) and every source gets
-    ``NAME.npz`` in it; names that two sources share get -2, -3 … in the order given.
+    ``NAME`` with ``suffix`` in it; names that two sources share get -2, -3 … in the order given.
 
     Raises:
         RecordingError: several sources for one file, or a suffix that is none of the formats.
@@ -53,7 +53,7 @@ def take_paths(output: str | Path, sources: Sequence[str]) -> list[Path]:
             number += 1
             name = f"{stem}-{number}"
         taken.add(name.lower())
-        paths.append(output / f"{name}.npz")
+        paths.append(output / f"{name}{suffix}")
     return paths
 
 

@@ -6,6 +6,8 @@ Every list inside a face stands for an array. A face carries ``identity`` only w
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
@@ -15,6 +17,8 @@ import numpy as np
 from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.types import Clock, Face, FaceParams, Float32, FrameResult, Landmarks
+
+logger = logging.getLogger(__name__)
 
 PARAM_SIZES: Final[dict[str, int | None]] = {
     "expression": None,
@@ -41,10 +45,10 @@ class RecordEncoder:
         self._identities: dict[int, int] = {}
 
     def encode(self, result: FrameResult) -> Record:
-        """The record of one frame; its arrays are float32.
+        """The record of one frame; its arrays are float32. A face with NaN or infinity is left out and logged.
 
         Raises:
-            ValueError: a face does not fit the face model of this take, or holds a number that is not finite.
+            ValueError: a face does not fit the face model of this take.
         """
         camera, pts = result.camera, result.pts_s
         return {
@@ -54,11 +58,10 @@ class RecordEncoder:
             "pts": None if pts is None else [pts.numerator, pts.denominator],
             "image": [camera.width, camera.height],
             "camera": [camera.focal_px, camera.cx, camera.cy],
-            "faces": [self._face(face) for face in result.faces],
+            "faces": [self._face(face) for face in result.faces if self._fits(face, result.index)],
         }
 
     def _face(self, face: Face) -> Record:
-        self._check(face)
         record: Record = {
             "id": face.id,
             "tracked": bool(face.tracked),
@@ -84,19 +87,22 @@ class RecordEncoder:
             record["sigma"] = _f32(face.landmarks.sigma)
         return record
 
-    def _check(self, face: Face) -> None:
+    def _fits(self, face: Face, index: int) -> bool:
         if face.params.expression.shape != (self._expression_count,) or face.identity.shape != (self._identity_count,):
             raise ValueError(
                 f"face {face.id}: expected {self._expression_count} expression and {self._identity_count} identity "
                 f"coefficients, got shapes {face.params.expression.shape} and {face.identity.shape}"
             )
-        # A sum is finite when all its terms are; one pass over everything that consumers compute with.
         arrays = [getattr(face.params, name) for name in PARAM_SIZES]
         arrays += [face.position, face.quaternion, face.arkit, face.gaze_left, face.gaze_right, face.box, face.identity]
         if self._with_raw:
             arrays += [getattr(face.raw, name) for name in PARAM_SIZES]
-        if not np.isfinite(np.concatenate(arrays)).all():
-            raise ValueError(f"face {face.id}: a parameter is NaN or infinite, which a take must not hold")
+        # One check for all: numpy calls dominate the cost.
+        finite = bool(np.isfinite(np.concatenate(arrays)).all())
+        if not (finite and math.isfinite(face.confidence) and math.isfinite(face.residual_px)):
+            logger.warning("face %d is left out of frame %d of the take: it holds NaN or infinity", face.id, index)
+            return False
+        return True
 
 
 class RecordDecoder:

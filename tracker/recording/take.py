@@ -47,6 +47,10 @@ class Take:
     def __getitem__(self, key: str) -> Array:
         return self.arrays[key]
 
+    def slot_array(self, slot: int, key: str) -> Array:
+        """A per-face array of a slot: ``slot_array(0, "arkit")`` is ``take["arkit"]``."""
+        return self.arrays[slot_prefix(slot) + key]
+
     @property
     def complete(self) -> bool:
         """False when recording ended before the source did."""

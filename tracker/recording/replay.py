@@ -1,0 +1,148 @@
+"""A take back onto the wire at its own pace."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from tracker.errors import ConfigError
+from tracker.face_model.model import JOINT_NAMES
+from tracker.publishing.config import PublishConfig
+from tracker.publishing.publisher import Publisher
+from tracker.publishing.schema import ModelDescription
+from tracker.recording.take import Take
+from tracker.types import FrameResult
+
+_STATUS_PERIOD_S = 0.5
+_DELIVERY_S = 0.1
+_DEFAULT_FRAME_NS = 33_333_333
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStatus:
+    """How far a replay is."""
+
+    frame: int
+    """Frames of this round that were sent."""
+    frames: int
+    """Frames of the take."""
+    round: int
+    """From 1."""
+    fps: float
+    """Sent per second, over the last half second."""
+
+
+def describe_take_model(take: Take) -> ModelDescription:
+    """What subscribers are told about the face model of a take; the model itself is not needed."""
+    model = take.meta["model"]
+    description = ModelDescription(
+        name=str(model["name"]),
+        sha256=str(model["sha256"]),
+        identity_dim=take.header.identity_count,
+        expression_names=take.expression_names,
+        joint_names=JOINT_NAMES,
+    )
+    if "landmarks" not in take.arrays:
+        return description
+    return replace(
+        description, landmark_set=str(take.meta["landmark_set"]), landmark_count=int(take["landmarks"].shape[1])
+    )
+
+
+def check_contents(take: Take, config: PublishConfig) -> None:
+    """Raise ConfigError when more is to be published than was recorded."""
+    if config.with_raw and not take.meta["with_raw"]:
+        raise ConfigError(f"{take.path} holds no raw values: record with --with-raw, or replay without it")
+    if config.with_landmarks and not take.meta["with_landmarks"]:
+        raise ConfigError(f"{take.path} holds no landmarks: record with --with-landmarks, or replay without it")
+
+
+def rounds(take: Take, *, loop: bool) -> Iterator[tuple[int, int, FrameResult]]:
+    """The frames of a take as (round from 1, row, result), once or for ever, on the clock "media".
+
+    Live takes begin at time 0; takes of files keep the media times of the file. Over the rounds of a loop frame numbers
+    and times go on growing, and faces get new ids: a face that jumps back to where it was is another one to a consumer.
+    """
+    times = take["timestamps_ns"]
+    if len(times) == 0:
+        return
+    start_ns = 0 if take.clock == "media" else int(times[0])
+    gaps = np.diff(times)
+    frame_ns = int(np.median(gaps)) if len(gaps) else _DEFAULT_FRAME_NS
+    length_ns = int(times[-1] - times[0]) + max(frame_ns, 1)
+    span = int(take["frame_index"][-1] - take["frame_index"][0]) + 1
+    ids = 1 + max(int(take.slot_array(slot, "face_id").max()) for slot in range(take.slot_count))
+    number = 0
+    while True:
+        for row, result in enumerate(take):
+            faces = tuple(replace(face, id=face.id + number * ids) for face in result.faces)
+            pts = None if result.pts_s is None else result.pts_s + Fraction(number * length_ns, 1_000_000_000)
+            yield (
+                number + 1,
+                row,
+                replace(
+                    result,
+                    index=result.index + number * span,
+                    t_capture_ns=result.t_capture_ns - start_ns + number * length_ns,
+                    clock="media",
+                    faces=faces,
+                    pts_s=pts,
+                ),
+            )
+        if not loop:
+            return
+        number += 1
+
+
+def replay(
+    take: Take,
+    publisher: Publisher,
+    *,
+    speed: float = 1.0,
+    loop: bool = False,
+    stop: threading.Event | None = None,
+    on_status: Callable[[ReplayStatus], None] = lambda status: None,
+) -> int:
+    """Publish the frames of a take when they are due; returns how many.
+
+    Args:
+        take: what to send.
+        publisher: where to.
+        speed: 2 plays twice as fast, 0 sends as fast as it can.
+        loop: begin again at the end, until stopped.
+        stop: ends the replay when set, from any thread or signal handler.
+        on_status: called every half second from this thread.
+
+    Raises:
+        ConfigError: ``speed`` is negative.
+    """
+    if not (speed >= 0 and np.isfinite(speed)):
+        raise ConfigError(f"--speed must be 0 or more, got {speed:g}")
+    stop = stop or threading.Event()
+    started_s = status_s = time.monotonic()
+    first_ns: int | None = None
+    sent = sent_before = 0
+    for number, row, result in rounds(take, loop=loop):
+        first_ns = result.t_capture_ns if first_ns is None else first_ns
+        if speed > 0 and stop.wait(
+            max(0.0, started_s + (result.t_capture_ns - first_ns) * 1e-9 / speed - time.monotonic())
+        ):
+            break
+        if stop.is_set():
+            break
+        publisher.publish(result)
+        sent += 1
+        now_s = time.monotonic()
+        if now_s - status_s >= _STATUS_PERIOD_S:
+            status = ReplayStatus(row + 1, len(take), number, (sent - sent_before) / (now_s - status_s))
+            status_s, sent_before = now_s, sent
+            publisher.status({"fps": round(status.fps, 2), "frames": sent, "dropped": 0, "camera": "replay"})
+            on_status(status)
+    # Closing the sockets drops what they still hold; let the last frames leave.
+    stop.wait(_DELIVERY_S)
+    return sent
