@@ -124,7 +124,7 @@ class Pipeline:
             frame = self._source.read()
             if frame is None:
                 return
-            if not self._source.live:
+            if not (self._source.live or self._source.paced):
                 self.metrics.record("decode", (perf_counter_ns() - start) * 1e-6)
             yield frame
 

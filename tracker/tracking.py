@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter_ns
 
+from threadpoolctl import threadpool_limits
+
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
@@ -33,10 +35,14 @@ class FrameTracker:
     def __init__(self, config: TrackerConfig | None = None) -> None:
         """Load networks and face model.
 
+        Limits the BLAS of this process to one thread: the fit's matrices are so small that a second thread only gets in the way
+        (measured: up to 280 ms instead of 1.2 for an iteration when two BLAS libraries spin side by side).
+
         Raises:
             NetworkAssetError: a network is missing (``tracker models fetch`` brings it).
             FaceModelError: the face model cannot be read.
         """
+        threadpool_limits(limits=1, user_api="blas")
         self.config = config or TrackerConfig()
         self.model: FaceModel = load_face_model(self.config.face_model)
         threads, precision = self.config.threads, self.config.precision

@@ -20,6 +20,7 @@ from tracker.rotations import left_jacobian, matrix_from_rotvec
 
 Float32 = NDArray[np.float32]
 MOVING_JOINTS = (JAW, EYE_LEFT, EYE_RIGHT)
+_IDENTITY = np.eye(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class LandmarkModel:
         points: Float32 = self._shaped + self.expression_basis @ expression
         for joint, part in self._joints.items():
             turn, arms = self._turn(joint, part, expression)
-            points[:, part.rows] += (turn @ arms).astype(np.float32)
+            points[:, part.rows] += turn @ arms
         return points
 
     def expression_jacobian(self, expression: Float32) -> Float32:
@@ -94,15 +95,13 @@ class LandmarkModel:
         effective = self._effective
         np.copyto(effective, self.expression_basis)
         for joint, part in self._joints.items():
-            rotvec = part.drive @ expression[part.drivers].astype(np.float64)
             turn, arms = self._turn(joint, part, expression)
-            moved = turn.astype(np.float32) @ part.expression.reshape(3, -1)
-            effective[:, part.rows] += moved.reshape(part.expression.shape)
+            effective[:, part.rows] += (turn @ part.expression.reshape(3, -1)).reshape(part.expression.shape)
             # d(R arm) = dtheta x (R arm), with dtheta = left_jacobian @ drive de (here R arm = turn @ arm + arm).
-            lever = (turn @ arms) + arms
-            axes = left_jacobian(rotvec) @ part.drive
+            lever = turn @ arms + arms
+            axes = left_jacobian(part.drive @ expression[part.drivers]) @ part.drive
             for column, axis in zip(part.drivers, axes.T, strict=True):
-                effective[:, part.rows, column] += np.cross(axis, lever.T).T
+                effective[:, part.rows, column] += _skew(axis) @ lever
         return effective
 
     def identity_jacobian(self, expression: Float32) -> Float32:
@@ -110,17 +109,20 @@ class LandmarkModel:
         jacobian = self.identity_basis.copy()
         for joint, part in self._joints.items():
             turn, _ = self._turn(joint, part, expression)
-            moved = turn.astype(np.float32) @ part.identity.reshape(3, -1)
-            jacobian[:, part.rows] += moved.reshape(part.identity.shape)
+            jacobian[:, part.rows] += (turn @ part.identity.reshape(3, -1)).reshape(part.identity.shape)
         return jacobian
 
-    def _turn(
-        self, joint: int, part: _JointPoints, expression: Float32
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """R - I of a joint and the weighted arms (3, M) from the joint to its points."""
-        rotvec = part.drive @ expression[part.drivers].astype(np.float64)
-        arms: NDArray[np.float64] = self._joint_shaped[joint] + part.expression @ expression
-        return matrix_from_rotvec(rotvec) - np.eye(3), arms
+    def _turn(self, joint: int, part: _JointPoints, expression: Float32) -> tuple[Float32, Float32]:
+        """R - I (3, 3) of a joint and the weighted arms (3, M) from the joint to its points."""
+        turn = (matrix_from_rotvec(part.drive @ expression[part.drivers]) - _IDENTITY).astype(np.float32)
+        arms: Float32 = self._joint_shaped[joint] + part.expression @ expression
+        return turn, arms
+
+
+def _skew(axis: NDArray[np.float64]) -> Float32:
+    """The matrix of ``axis x``."""
+    x, y, z = axis
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], np.float32)
 
 
 def _interpolate(barycentric: NDArray[np.float64], values: NDArray[np.floating]) -> Float32:

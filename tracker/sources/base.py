@@ -43,6 +43,8 @@ class FrameSource(ABC):
 
     live: bool = False
     """Whether frames come at their own pace and are dropped when nobody takes them."""
+    paced: bool = False
+    """Whether ``read`` waits for a frame to be due, so that its duration says nothing about decoding."""
     name: str = ""
     """What is being read, for people: a path, a URL, a camera's name."""
     size: tuple[int, int] | None = None

@@ -13,6 +13,8 @@ from tracker.types import Frame
 class PacedSource(FrameSource):
     """Hands out the frames of a file when they are due, none earlier, none dropped; times stay media times."""
 
+    paced = True
+
     def __init__(self, source: FrameSource, speed: float = 1.0) -> None:
         """``speed`` > 0: 2 plays twice as fast."""
         self._source = source
