@@ -103,18 +103,16 @@ def golden_packets() -> dict[str, bytes]:
     full = wire.encode_frame(
         make_result(make_face(), make_face(2, tracked=False)), with_raw=True, with_landmarks=True, **frame
     )
+    schema = build_schema(
+        MODEL, regions=("brow", "mouth"), with_raw=True, revision=7, stream=STREAM, tracker_version="0.1.0"
+    )
     status = {"fps": 30.0, "dropped": 2, "stages": {"fit": {"p50": 0.75, "p95": 1.5}}, "camera": "open"}
     return {
         "wire_frame_one_face.bin": one,
         "wire_frame_no_face.bin": wire.pack(wire.encode_frame(make_result(), **frame)),
         "wire_frame_raw_landmarks.bin": wire.pack(full),
         "wire_latest_one_face.bin": wire.LATEST_PREFIX + one,
-        "wire_schema.bin": wire.pack(
-            {
-                **build_schema(MODEL, regions=("brow", "mouth"), revision=7, stream=STREAM, tracker_version="0.1.0"),
-                "seq": 3,
-            }
-        ),
+        "wire_schema.bin": wire.pack({**schema, "seq": 3}),
         "wire_identity.bin": wire.pack(wire.encode_identity({1: (2, ramp(4, -0.25))}, seq=5, schema=7, **head)),
         "wire_event.bin": wire.pack(
             wire.encode_event("tracked", {"id": 1, "frame": 30}, seq=0, t_unix_ns=1_700_000_000_000_000_030, **head)

@@ -15,7 +15,6 @@ from tracker.errors import PublishError
 from tracker.publishing import wire
 from tracker.publishing.client import Message, Subscriber
 from tracker.publishing.config import PublishConfig
-from tracker.publishing.decoding import decode_frame
 from tracker.publishing.publisher import Publisher
 
 
@@ -52,7 +51,7 @@ def test_round_trip_of_a_frame(publisher: Publisher, golden: ModuleType) -> None
         np.testing.assert_array_equal(seen["head"]["quaternion"], face.quaternion)
         np.testing.assert_array_equal(seen["arkit"], face.arkit)
         assert subscriber.schema is not None and subscriber.schema["model"]["name"] == "golden-head"
-        np.testing.assert_array_equal(subscriber.identities[1], face.identity)
+        np.testing.assert_array_equal(subscriber.identities[1][1], face.identity)
         assert "raw" not in seen and "landmarks" not in seen
 
 
@@ -180,15 +179,21 @@ def test_another_model_raises_the_schema_revision(publisher: Publisher, golden: 
         assert frame["schema"] == subscriber.schema["schema"] == 2
 
 
-def test_decoded_frames_can_be_published_again(publisher: Publisher, golden: ModuleType) -> None:
-    taken = decode_frame(golden.golden_packets()["wire_frame_raw_landmarks.bin"])
+def test_closing_says_so_and_delivers_what_was_sent(free_ports: PublishConfig, golden: ModuleType) -> None:
+    publisher = Publisher(free_ports, golden.MODEL)
     with join(publisher) as subscriber:
-        publisher.publish_decoded(taken, {1: (1, np.arange(4))})
-        frame = receive_until(subscriber, on(wire.TOPIC_FRAME)).payload
-        assert frame["stream"] == publisher.stream and frame["seq"] == 0 and frame["schema"] == 1
-        assert frame["frame"] == taken["frame"] and frame["timecode"] == taken["timecode"]
-        np.testing.assert_array_equal(frame["faces"][1]["landmarks"], taken["faces"][1]["landmarks"])
-        np.testing.assert_array_equal(subscriber.identities[1], np.arange(4))
+        publisher.status({"camera": "ended"})
+        for index in range(10):
+            publisher.publish(golden.make_result(index=index))
+        publisher.close()
+        publisher.event("too late")
+        messages = []
+        while (message := subscriber.receive(0.3)) is not None:
+            messages.append(message)
+        frames = [message.payload["frame"] for message in messages if message.topic == wire.TOPIC_FRAME]
+        assert frames == list(range(10))
+        assert messages[-2].payload["camera"] == "ended"
+        assert messages[-1].payload["event"] == "ended"
 
 
 def test_strangers_on_the_port_do_no_harm(publisher: Publisher, golden: ModuleType) -> None:

@@ -190,6 +190,8 @@ def _decode_face(face: _Reader) -> None:
     face.boolean("tracked")
     face.number("confidence")
     face.numbers("bbox", 4)
+    if "residual_px" in face.map:
+        face.number("residual_px")
     _decode_params(face.child("params"))
     _decode_arrays(face.child("head"), {"position": (3,), "quaternion": (4,)})
     _decode_arrays(face.child("gaze"), {"left": (2,), "right": (2,)})

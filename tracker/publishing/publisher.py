@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -30,6 +31,7 @@ SEND_HIGH_WATER_MARK: Final = 16
 REFRESH_S: Final = 1.0
 """Period of schema, identity and status."""
 _TICK_S: Final = 0.1
+_CLOSING_MS: Final = 100
 
 
 class Publisher:
@@ -69,7 +71,7 @@ class Publisher:
         self._identities: dict[int, tuple[int, NDArray[np.floating[Any]]]] = {}
         self._tracked: dict[int, bool] = {}
         self._status: dict[str, Any] = {}
-        self._withheld = 0
+        self._withheld, self._withheld_reported_s = 0, -math.inf
         self._publish_ms: deque[float] = deque(maxlen=300)
         self._main, self._latest = self._open_sockets()
         self._send_schema()
@@ -87,13 +89,20 @@ class Publisher:
     @property
     def schema(self) -> dict[str, Any]:
         """The schema message as last sent, ready for msgpack or JSON."""
-        return build_schema(self._model, regions=self._regions, revision=self._revision, stream=self.stream)
+        return build_schema(
+            self._model,
+            regions=self._regions,
+            with_raw=self.config.with_raw,
+            with_landmarks=self.config.with_landmarks,
+            revision=self._revision,
+            stream=self.stream,
+        )
 
     def publish(self, result: FrameResult) -> None:
         """Send a frame, and before it identities that changed. Tracked and lost events follow from the faces in it.
 
         A face that holds NaN or infinity is left out, counted in the status (``faces_withheld``) and reported as an
-        event, since the stream must go on.
+        event (once a second), since the stream must go on.
 
         Raises:
             PublishError: the frame cannot be sent as a whole (its camera holds NaN).
@@ -120,51 +129,26 @@ class Publisher:
                 self._withhold(face.id, result.index, error)
             self._publish_ms.append((time.perf_counter() - started) * 1e3)
 
-    def publish_decoded(
-        self, frame: Mapping[str, Any], identities: Mapping[int, tuple[int, NDArray[np.floating[Any]]]] | None = None
-    ) -> None:
-        """Send a frame in decoded form (see ``wire``) as a frame of this stream: the replay of a recording.
-
-        Args:
-            frame: its ``stream``, ``seq``, ``schema`` and ``t_publish`` are replaced, everything else goes out as it is.
-            identities: face id -> (version, (Ni,) coefficients) of the faces in it, where known.
-
-        Raises:
-            PublishError: the frame holds something that cannot be sent.
-        """
-        with self._lock:
-            self._require_open()
-            self._welcome()
-            self._note_identities(dict(identities or {}))
-            message = {
-                **frame,
-                "schema": self._revision,
-                "stream": self.stream,
-                "seq": self._next_seq(wire.TOPIC_FRAME),
-                "t_publish": time.monotonic_ns(),
-            }
-            self._send_frame(message)
-            self._note_tracked({face["id"]: face["tracked"] for face in frame["faces"]}, frame["frame"])
-
     def event(self, kind: str, **fields: Any) -> None:
-        """Send an event at once, for example ``event("recentered", id=1)``.
+        """Send an event at once, for example ``event("recentered", id=1)``. After ``close`` it does nothing.
 
         Raises:
             PublishError: a field has no plain form.
         """
         with self._lock:
-            self._require_open()
-            self._send_event(kind, fields)
+            if not self._closing.is_set():
+                self._send_event(kind, fields)
 
     def status(self, fields: Mapping[str, Any]) -> None:
-        """Replace what the status says from now on (fps, dropped, stages, camera ...); it goes out once a second.
+        """Replace what the status says from now on (fps, dropped, stages, camera ...).
+
+        It goes out once a second and on closing.
 
         Raises:
             PublishError: a field has no plain form.
         """
         checked = wire.plain(fields)
         with self._lock:
-            self._require_open()
             self._status = checked
 
     def set_model(self, model: ModelDescription, regions: tuple[str, ...] = ()) -> None:
@@ -177,15 +161,20 @@ class Publisher:
                 self._send_schema()
 
     def close(self) -> None:
-        """Close the sockets. What subscribers have not taken by now is dropped. May be called twice."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        self._thread.join()
+        """Send a last status and the event ``ended``, and close the sockets. May be called twice.
+
+        Messages on their way get a tenth of a second to leave; what a subscriber has not taken by then is dropped.
+        """
         with self._lock:
-            self._main.close(linger=0)
-            if self._latest is not None:
-                self._latest.close(linger=0)
+            if self._closing.is_set():
+                return
+            self._send_status()
+            self._send_event("ended", {})
+            self._closing.set()
+        self._thread.join()
+        self._main.close(linger=_CLOSING_MS)
+        if self._latest is not None:
+            self._latest.close(linger=_CLOSING_MS)
         if self._owns_security:
             self.security.close()
 
@@ -219,6 +208,8 @@ class Publisher:
         due_s = self._started_s + REFRESH_S
         while not self._closing.wait(_TICK_S):
             with self._lock:
+                if self._closing.is_set():
+                    return
                 self._welcome()
                 if time.monotonic() >= due_s:
                     due_s = max(due_s + REFRESH_S, time.monotonic())
@@ -262,8 +253,11 @@ class Publisher:
 
     def _withhold(self, face_id: int, frame: int, error: PublishError) -> None:
         self._withheld += 1
-        logger.warning("left out of frame %d: %s", frame, error)
-        self._send_event("withheld", {"id": face_id, "frame": frame, "reason": str(error)})
+        # One report a second tells as much as thirty.
+        if time.monotonic() - self._withheld_reported_s >= REFRESH_S:
+            self._withheld_reported_s = time.monotonic()
+            logger.warning("left out of frame %d: %s", frame, error)
+            self._send_event("withheld", {"id": face_id, "frame": frame, "reason": str(error)})
 
     def _send_frame(self, message: Mapping[str, Any]) -> None:
         packed = wire.pack(message)

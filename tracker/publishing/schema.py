@@ -36,6 +36,8 @@ def build_schema(
     model: ModelDescription,
     *,
     regions: tuple[str, ...] = (),
+    with_raw: bool = False,
+    with_landmarks: bool = False,
     revision: int = 1,
     stream: str = "",
     tracker_version: str | None = None,
@@ -45,6 +47,8 @@ def build_schema(
     Args:
         model: the face model behind ``params``.
         regions: names of the face regions in ``occlusion.regions``, in order; empty when occlusion is not estimated.
+        with_raw: frames hold ``raw``.
+        with_landmarks: frames hold ``landmarks`` and ``sigma``.
         revision: the number that frames repeat as ``schema``; grows whenever anything in here changes within a stream.
         stream: the uuid of the publishing process.
         tracker_version: defaults to the version of this package.
@@ -62,6 +66,7 @@ def build_schema(
             "joint_names": list(model.joint_names),
         },
         "landmarks": {"set": model.landmark_set, "count": model.landmark_count},
+        "contents": {"raw": with_raw, "landmarks": with_landmarks},
         "regions": list(regions),
         "units": {"length": "m", "angle": "rad", "time": "ns", "image": "px"},
         "axes": {

@@ -4,15 +4,15 @@ Every message is ``[topic, msgpack map]``. Arrays travel as little-endian float3
 infinity are forbidden on the wire: a frame or identity that holds one raises ``PublishError`` naming the field, in events and
 status such a number becomes nil.
 
-The decoded form that ``decoding.decode_frame`` returns, and that recordings and replays work with, is a plain dict with
-exactly the keys of the wire in which every blob has become a read-only float32 array:
+The decoded form that ``decoding.decode_frame`` returns is a plain dict with exactly the keys of the wire in which every
+blob has become a read-only float32 array:
 
     v, schema, seq, frame: int          stream: str (uuid4)
     t_capture, t_publish, t_unix: int nanoseconds          clock: "CLOCK_MONOTONIC" | "media" (of t_capture)
     timecode: [frame int, subframe float, numerator int, denominator int]          (only when the source has a rate)
     image: [width, height]          K: (3, 3)          mirrored: bool
     faces: list of dict, empty when nobody is there:
-        id, age: int          tracked: bool          confidence: float          bbox: [x, y, width, height] px
+        id, age: int          tracked: bool          confidence, residual_px: float          bbox: [x, y, width, height] px
         params: {expression (Ne,), rotation (3,), translation (3,), neck (3,), jaw (3,), eyes (6,), eyelids (2,)}
         head: {position (3,) m, quaternion (4,) xyzw}          arkit: (52,)          gaze: {left (2,), right (2,)} rad
         raw: {params: as above, arkit: (52,)}                      (only with --with-raw)
@@ -63,13 +63,13 @@ BadFace = Callable[[Face, PublishError], None]
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
-    """msgpack bytes of a message; arrays in it become little-endian float32 blobs.
+    """msgpack bytes of a message.
 
     Raises:
-        PublishError: an array holds NaN or infinity, or a value has no place in msgpack.
+        PublishError: a value has no place in msgpack.
     """
     try:
-        packed: bytes = msgpack.packb(message, default=_pack_array, use_bin_type=True)
+        packed: bytes = msgpack.packb(message)
     except (TypeError, ValueError, OverflowError) as error:
         raise PublishError(f"a message cannot be packed: {error}") from error
     return packed
@@ -150,8 +150,9 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
         points = face.landmarks.points
         arrays += [("landmarks", points[:, :2], 2 * len(points)), ("sigma", face.landmarks.sigma, len(points))]
     where = f"face {face.id}"
-    if not math.isfinite(face.confidence):
-        raise PublishError(f"{where}: confidence is {face.confidence}, and only finite numbers may be published")
+    for name in ("confidence", "residual_px"):
+        if not math.isfinite(getattr(face, name)):
+            raise PublishError(f"{where}: {name} is {getattr(face, name)}, and only finite numbers may be published")
     blobs = iter(_blobs(arrays, where))
     next(blobs)
     message: dict[str, Any] = {
@@ -159,6 +160,7 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
         "tracked": bool(face.tracked),
         "confidence": float(face.confidence),
         "age": face.age,
+        "residual_px": float(face.residual_px),
         "bbox": [float(value) for value in face.box],
         "head": {"position": next(blobs), "quaternion": next(blobs)},
         "arkit": next(blobs),
@@ -271,9 +273,3 @@ def _blobs(arrays: _Packed, where: str) -> list[bytes]:
         blobs.append(packed[start:stop])
         start = stop
     return blobs
-
-
-def _pack_array(value: object) -> bytes:
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{type(value).__name__} is not a number, string, list, map or array")
-    return _blobs([("array", value, None)], "message")[0]
