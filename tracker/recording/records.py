@@ -1,4 +1,4 @@
-"""Frame results as plain maps, the form that journals and ``.jsonl`` takes share, and back.
+"""Frame results as plain maps, the form that journals and ``.jsonl`` takes share.
 
 A record has the keys of the published frame (docs/wire.md) where both say the same thing; docs/takes.md lists all of them.
 Every list inside a face stands for an array. A face carries ``identity`` only where it differs from the one before.
@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 
 from tracker.arkit import ARKIT_NAMES
-from tracker.camera import Camera
-from tracker.types import Clock, Face, FaceParams, Float32, FrameResult, Landmarks
+from tracker.types import Face, FaceParams, Float32, FrameResult
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +40,13 @@ class RecordEncoder:
         self._with_raw = with_raw
         self._with_landmarks = with_landmarks
         self._identities: dict[int, int] = {}
+        self._landmark_count: int | None = None
 
     def encode(self, result: FrameResult) -> Record:
         """The record of one frame; its arrays are float32. A face with NaN or infinity is left out and logged.
 
         Raises:
-            ValueError: a face does not fit the face model of this take.
+            ValueError: a face does not fit the face model of this take, or its landmarks are not those of the first.
         """
         camera, pts = result.camera, result.pts_s
         return {
@@ -93,6 +91,8 @@ class RecordEncoder:
                 f"face {face.id}: expected {self._expression_count} expression and {self._identity_count} identity "
                 f"coefficients, got shapes {face.params.expression.shape} and {face.identity.shape}"
             )
+        if self._with_landmarks:
+            self._check_landmarks(face)
         arrays = [getattr(face.params, name) for name in PARAM_SIZES]
         arrays += [face.position, face.quaternion, face.arkit, face.gaze_left, face.gaze_right, face.box, face.identity]
         if self._with_raw:
@@ -104,57 +104,15 @@ class RecordEncoder:
             return False
         return True
 
-
-class RecordDecoder:
-    """Records back to frame results, in order."""
-
-    def __init__(self, clock: Clock, rate: Fraction | None, identity_count: int) -> None:
-        self._clock: Clock = clock
-        self._rate = rate
-        self._identities: dict[int, Float32] = {}
-        self._no_identity = np.zeros(identity_count, np.float32)
-
-    def decode(self, record: Mapping[str, Any]) -> FrameResult:
-        """The frame result of a record whose arrays are float32 (see ``with_arrays``)."""
-        width, height = record["image"]
-        focal, cx, cy = record["camera"]
-        pts = record["pts"]
-        return FrameResult(
-            index=record["frame"],
-            t_capture_ns=record["t_capture"],
-            clock=self._clock,
-            t_unix_ns=record["t_unix"],
-            camera=Camera(width, height, focal, cx, cy),
-            faces=tuple(self._face(face) for face in record["faces"]),
-            pts_s=None if pts is None else Fraction(pts[0], pts[1]),
-            rate=self._rate,
-        )
-
-    def _face(self, record: Mapping[str, Any]) -> Face:
-        if "identity" in record:
-            self._identities[record["id"]] = record["identity"]
-        params = FaceParams(**record["params"])
-        raw = record.get("raw")
-        points = record.get("landmarks", np.zeros((0, 3), np.float32))
-        return Face(
-            id=record["id"],
-            tracked=record["tracked"],
-            confidence=record["confidence"],
-            age=record["age"],
-            box=record["bbox"],
-            params=params,
-            raw=params if raw is None else FaceParams(**raw["params"]),
-            identity=self._identities.get(record["id"], self._no_identity),
-            identity_version=record["identity_version"],
-            position=record["head"]["position"],
-            quaternion=record["head"]["quaternion"],
-            arkit=record["arkit"],
-            gaze_left=record["gaze"]["left"],
-            gaze_right=record["gaze"]["right"],
-            landmarks=Landmarks(record["landmark_set"], points, record.get("sigma", np.zeros(0, np.float32))),
-            residual_px=record["residual_px"],
-            arkit_raw=None if raw is None else raw["arkit"],
-        )
+    def _check_landmarks(self, face: Face) -> None:
+        count = len(face.landmarks.points)
+        if self._landmark_count is None:
+            self._landmark_count = count
+        if count != self._landmark_count or face.landmarks.sigma.shape != (count,):
+            raise ValueError(
+                f"a take holds one landmark set with a sigma each: it began with {self._landmark_count} points, face "
+                f"{face.id} has {count} and {face.landmarks.sigma.size} sigmas"
+            )
 
 
 def with_arrays(record: Record, expression_count: int, identity_count: int) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +63,12 @@ def check_contents(take: Take, config: PublishConfig) -> None:
         raise ConfigError(f"{take.path} holds no landmarks: record with --with-landmarks, or replay without it")
 
 
+def check_speed(speed: float) -> None:
+    """Raise ConfigError for a speed that a replay cannot have."""
+    if not 0 < speed < math.inf:
+        raise ConfigError(f"--speed must be above 0, got {speed:g}")
+
+
 def rounds(take: Take, *, loop: bool) -> Iterator[tuple[int, int, FrameResult]]:
     """The frames of a take as (round from 1, row, result), once or for ever, on the clock "media".
 
@@ -113,27 +120,23 @@ def replay(
     Args:
         take: what to send.
         publisher: where to.
-        speed: 2 plays twice as fast, 0 sends as fast as it can.
+        speed: 2 plays twice as fast. Very fast, subscribers lose frames, as they do live when they are slow.
         loop: begin again at the end, until stopped.
         stop: ends the replay when set, from any thread or signal handler.
         on_status: called every half second from this thread.
 
     Raises:
-        ConfigError: ``speed`` is negative.
+        ConfigError: ``speed`` is not above 0.
     """
-    if not (speed >= 0 and np.isfinite(speed)):
-        raise ConfigError(f"--speed must be 0 or more, got {speed:g}")
+    check_speed(speed)
     stop = stop or threading.Event()
     started_s = status_s = time.monotonic()
     first_ns: int | None = None
     sent = sent_before = 0
     for number, row, result in rounds(take, loop=loop):
         first_ns = result.t_capture_ns if first_ns is None else first_ns
-        if speed > 0 and stop.wait(
-            max(0.0, started_s + (result.t_capture_ns - first_ns) * 1e-9 / speed - time.monotonic())
-        ):
-            break
-        if stop.is_set():
+        due_s = started_s + (result.t_capture_ns - first_ns) * 1e-9 / speed
+        if stop.wait(max(0.0, due_s - time.monotonic())):
             break
         publisher.publish(result)
         sent += 1

@@ -215,7 +215,7 @@ def finish_journal(part: Path, path: Path) -> int:
         The number of frames.
 
     Raises:
-        RecordingError: ``part`` is no journal.
+        RecordingError: ``part`` is no journal, or does not hold together.
         OSError: there is no room.
     """
     maps = read_journal(part)
@@ -225,6 +225,9 @@ def finish_journal(part: Path, path: Path) -> int:
         raise RecordingError(f"{part} is not an unfinished take: its header is unreadable ({error})") from error
     end: dict[str, Any] = {}
     with ColumnStore(header, path.parent) as columns:
-        columns.add_all(frame_records(part, header, maps, end))
+        try:
+            columns.add_all(frame_records(part, header, maps, end))
+        except ValueError as error:
+            raise RecordingError(f"{part} is damaged: {error}") from error
         write_npz(path, header, columns, complete=bool(end.get("complete", False)))
         return columns.frame_count
