@@ -1,0 +1,144 @@
+"""``tracker process`` end to end: exact frame counts, several inputs, resuming, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tracker.cli import main
+from tracker.recording import read_take, take_state
+
+
+@pytest.fixture
+def clip(samples, tmp_path):
+    path = tmp_path / "clip.mp4"
+    shutil.copy(samples("single_face.mp4"), path)
+    return path
+
+
+@pytest.fixture
+def empty_clip(samples, tmp_path):
+    path = tmp_path / "empty.mp4"
+    shutil.copy(samples("no_face.mp4"), path)
+    return path
+
+
+def process(*arguments) -> int:
+    return main(["process", "--quiet", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".jsonl"])
+def test_a_take_has_as_many_rows_as_the_clip_has_frames(clip, networks, tmp_path, suffix, capsys):
+    out = tmp_path / f"take{suffix}"
+    assert process(clip, "-o", out) == 0
+    take = read_take(out)
+    assert len(take) == 72
+    assert take_state(out) == "complete"
+    assert "72 frames, 72 with a face" in capsys.readouterr().err
+
+
+def test_npz_reads_with_numpy_alone(clip, networks, tmp_path):
+    out = tmp_path / "take.npz"
+    assert process(clip, "-o", out, "--with-landmarks") == 0
+    with np.load(out) as take:
+        assert take["expr"].shape == (72, 52)
+        assert take["rotation"].shape == take["translation"].shape == (72, 3)
+        assert take["timestamps_ns"].shape == (72,)
+        assert np.all(np.diff(take["timestamps_ns"]) > 0)
+        assert take["tracked"].all()
+
+
+def test_two_runs_give_the_same_take(clip, networks, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        assert process(clip, "-o", tmp_path / name) == 0
+    with np.load(tmp_path / "a.npz") as a, np.load(tmp_path / "b.npz") as b:
+        for key in ("expr", "rotation", "translation", "shape", "arkit"):
+            assert np.array_equal(a[key], b[key]), key
+
+
+def test_several_inputs_go_to_a_folder_and_finished_ones_are_skipped(clip, empty_clip, networks, tmp_path, capsys):
+    out = tmp_path / "takes"
+    assert process(clip, empty_clip, "-o", out) == 0
+    assert {path.name for path in out.iterdir()} == {"clip.npz", "empty.npz"}
+    assert "no face was found in any frame" in capsys.readouterr().err
+    stamp = (out / "clip.npz").stat().st_mtime_ns
+    (out / "empty.npz").unlink()
+    assert process(clip, empty_clip, "-o", out) == 0
+    assert "1 of 2 already done" in capsys.readouterr().err
+    assert (out / "clip.npz").stat().st_mtime_ns == stamp
+    assert process(clip, "-o", out / "clip.npz", "--force") == 0
+    assert (out / "clip.npz").stat().st_mtime_ns > stamp
+
+
+def test_one_bad_input_does_not_stop_the_others(clip, networks, tmp_path, capsys):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"")
+    assert process(bad, clip, "-o", tmp_path / "takes") == 1
+    assert (tmp_path / "takes" / "clip.npz").exists()
+    err = capsys.readouterr().err
+    assert "bad.mp4" in err and "1 of 2 inputs failed" in err and "Traceback" not in err
+
+
+def test_a_truncated_file_gives_what_can_be_decoded(samples, networks, tmp_path):
+    whole = samples("no_face.mp4").read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) // 2])
+    code = process(cut, "-o", tmp_path / "cut.npz")
+    if code == 0:
+        assert 0 < len(read_take(tmp_path / "cut.npz")) < 95
+    else:
+        assert code == 1 and not (tmp_path / "cut.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nowhere.mp4", "-o", "t.npz"], 1, "nowhere.mp4"),
+        (["*.nothing", "-o", "t.npz"], 2, "nothing matches"),
+        (["a.mp4", "b.mp4", "-o", "t.npz"], 1, "folder"),
+        (["a.mp4", "-o", "t.fbx"], 1, ".npz"),
+        (["webcam", "-o", "t.npz"], 1, "camera"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, code, words, networks, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert process(*arguments) == code
+    err = capsys.readouterr().err.strip()
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(clip, networks, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert process(clip, "-o", tmp_path / "file" / "take.npz") == 1
+    err = capsys.readouterr().err
+    assert "Traceback" not in err and "take.npz" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, networks, tmp_path):
+    first, long = tmp_path / "a_first.mp4", tmp_path / "b_long.mp4"
+    shutil.copy(samples("single_face.mp4"), first)
+    shutil.copy(samples("WolfgangLanger_Pexels.mp4"), long)
+    out = tmp_path / "takes"
+    command = [sys.executable, "-m", "tracker", "process", "--quiet", str(first), str(long), "-o", str(out)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("b_long*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.8)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "1 of 2 finished" in err and "Traceback" not in err
+    assert take_state(out / "a_first.npz") == "complete"
+    assert take_state(out / "b_long.npz") == "partial"
+    assert 0 < len(read_take(out / "b_long.npz")) < 472
+    assert main(["process", "--quiet", str(first), str(long), "-o", str(out)]) == 0
+    assert len(read_take(out / "b_long.npz")) == 472
