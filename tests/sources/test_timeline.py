@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -49,4 +50,4 @@ def test_any_stamps_at_all_become_strictly_increasing(seed: int) -> None:
     timeline = Timeline(Fraction(30))
     given = [None if random.random() < 0.1 else Fraction(int(random.integers(-1000, 1000)), 90) for _ in range(500)]
     times = stamps(timeline, *given)
-    assert all(before < after for before, after in zip(times, times[1:], strict=False))
+    assert all(before < after for before, after in itertools.pairwise(times))

@@ -52,8 +52,9 @@ class ImageFiles(FrameSource):
         self._position = 0
         first = self._next_image()
         if first is None:
-            count = f"{len(paths)} images" if len(paths) != 1 else "image"
-            raise SourceError(f"{self.name}: the {count} found cannot be read (damaged or not images)")
+            raise SourceError(
+                f"{self.name}: not one of {len(paths)} images can be read (damaged, or other files renamed)"
+            )
         self._first: Frame | None = first
         self.size = (first.width, first.height)
 

@@ -219,8 +219,6 @@ def opening_error(name: str, error: av.error.FFmpegError) -> str:
         return f"{name} did not answer in time; check that the address is right and the sender is running"
     if isinstance(error, av.error.ConnectionRefusedError):
         return f"{name} refused the connection; check the port and that the sender is running"
-    if isinstance(error, av.error.HTTPError):
-        return f"{name} cannot be fetched: the server says {error.strerror}; check the address"
     if isinstance(error, av.error.ProtocolNotFoundError):
         return f"{name} uses a protocol that this FFmpeg was built without; use rtsp, http, https, rtmp, tcp or udp"
     if isinstance(error, av.error.PermissionError):

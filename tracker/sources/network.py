@@ -15,17 +15,15 @@ from av.video.frame import VideoFrame
 from tracker.errors import SourceError
 from tracker.sources.base import FrameSource, OnEvent
 from tracker.sources.live import LiveSource, Patience, Shot
-from tracker.sources.media import MediaReader, RgbConverter, opening_error
+from tracker.sources.media import MediaReader, RgbConverter
 from tracker.sources.video import EARLY_END_S, VideoSource
-from tracker.types import ImageRGB
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt")
 # What arrives over these is paced by its sender, even where a duration is announced.
 PACED_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "tcp", "udp", "rtp", "srt"})
 OPTIONS = {
     "rtsp_flags": "prefer_tcp",  # lost UDP packets smear H.264 pictures; the camera may still choose UDP
-    "fflags": "nobuffer",
-    "analyzeduration": "1000000",
+    "analyzeduration": "1000000",  # one second of looking at a stream that announces nothing, instead of five
 }
 
 
@@ -75,6 +73,13 @@ def _open_reader(url: str, threads: int, timeouts: Timeouts) -> MediaReader:
     )
 
 
+def stream_error(error: av.error.FFmpegError) -> str:
+    """Say in a few words why a stream broke."""
+    if isinstance(error, av.error.ExitError | av.error.TimeoutError):
+        return "the sender fell silent"
+    return f"the connection broke: {error.strerror}"
+
+
 def without_password(url: str) -> str:
     """Return ``url`` as it may be shown: what stands for user and password is hidden."""
     host = urlsplit(url).netloc
@@ -103,17 +108,16 @@ class StreamConnection:
         try:
             picture = self._reader.next_frame()
         except av.error.FFmpegError as error:
-            raise SourceError(opening_error("the sender", error)) from error
+            raise SourceError(stream_error(error)) from error
         if picture is None:
             return None
-        return Shot(time.monotonic_ns(), partial(self._rgb, picture), self._reader.pts_s(picture))
+        # Converted later, perhaps after this connection was closed: nothing of the reader may be needed then.
+        to_rgb = partial(self._convert, picture, self._reader.pixel_aspect)
+        return Shot(time.monotonic_ns(), to_rgb, self._reader.pts_s(picture))
 
     def close(self) -> None:
         """Close the connection."""
         self._reader.close()
-
-    def _rgb(self, picture: VideoFrame) -> ImageRGB:
-        return self._convert(picture, self._reader.pixel_aspect)
 
 
 class RemoteFile(VideoSource):
@@ -139,22 +143,23 @@ class RemoteFile(VideoSource):
         super().__init__(reader, on_event=on_event)
 
     def _next_picture(self) -> VideoFrame | None:
-        while True:
+        while not self._closed.is_set():
             try:
                 picture = self._reader.next_frame()
             except av.error.FFmpegError as error:
-                self._recover(opening_error("the server", error))
+                self._recover(stream_error(error))
                 continue
             if picture is None:
                 # A connection that breaks looks like an end; one that breaks twice at the same place is one.
                 if self._missing_s() <= EARLY_END_S or self._resumed_at_s == self._last_pts_s:
                     return None
-                self._recover("the server broke off")
+                self._recover("the connection broke")
                 continue
             pts_s = self._reader.pts_s(picture)
             if pts_s is None or self._last_pts_s is None or pts_s > self._last_pts_s:
                 self._last_pts_s = pts_s
                 return picture
+        return None
 
     def _recover(self, reason: str) -> None:
         self.state = "reopening"
@@ -168,7 +173,8 @@ class RemoteFile(VideoSource):
                     f"{self.name} broke off after {self._index} frames and did not come back within "
                     f"{self._timeouts.give_up_s:.0f} s; download the file and process the copy"
                 )
-            time.sleep(retry_s)
+            if self._closed.wait(retry_s):
+                return
             retry_s = min(2 * retry_s, self._patience.longest_retry_s)
             try:
                 self._reader = self._reopen()

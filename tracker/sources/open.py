@@ -111,7 +111,7 @@ def image_files(spec: str) -> list[Path] | None:
     matches = sorted((Path(match) for match in glob.glob(pattern, recursive=True)), key=natural_key)
     found = [match for match in matches if match.suffix.lower() in SUFFIXES]
     if not found:
-        what = f"the {len(matches)} files it matches are none" if matches else "nothing matches it"
+        what = "what it matches is none" if matches else "nothing matches it"
         raise SourceError(f"{spec}: no images ({what}); images are {_suffixes(SUFFIXES)}; quote patterns: '*.png'")
     return found
 
@@ -170,8 +170,8 @@ def _inside(folder: Path) -> str:
     names = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     videos = sorted(entry.name for entry in names if entry.suffix.lower() in VIDEO_SUFFIXES)
     if videos:
-        return f"it has {len(videos)} videos: give one of them, e.g. {folder / videos[0]}"
-    return f"it has {len(names)} other files" if names else "it is empty"
+        return f"it has videos: give one of them, e.g. {folder / videos[0]}"
+    return f"files in it: {len(names)}" if names else "it is empty"
 
 
 def _suffixes(suffixes: frozenset[str]) -> str:

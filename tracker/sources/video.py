@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -50,6 +51,9 @@ class VideoSource(FrameSource):
         self._start_s = reader.start_s + _exact(start_s)
         self._end_s = None if end_s is None else reader.start_s + _exact(end_s)
         self._index = 0
+        # Closing a container under a thread that decodes from it would crash; the reader finishes its frame first.
+        self._reading = threading.RLock()
+        self._closed = threading.Event()
         try:
             if start_s:
                 reader.seek(self._start_s)
@@ -62,7 +66,18 @@ class VideoSource(FrameSource):
         self.frame_count, self.frame_count_exact = self._count_frames()
 
     def read(self) -> Frame | None:
-        if self.state in ("ended", "closed"):
+        with self._reading:
+            return self._read()
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._reading:
+            self._first = None
+            self._reader.close()
+            super().close()
+
+    def _read(self) -> Frame | None:
+        if self.state == "ended" or self._closed.is_set():
             return None
         frame = self._first or self._decode_next()
         self._first = None
@@ -74,11 +89,6 @@ class VideoSource(FrameSource):
                 "size-changed", f"{self.name}: frames are {frame.width}x{frame.height} from frame {frame.index} on"
             )
         return frame
-
-    def close(self) -> None:
-        self._first = None
-        self._reader.close()
-        super().close()
 
     def _decode_first(self, clipped: bool) -> Frame:
         frame = self._decode_next()
@@ -137,6 +147,8 @@ class VideoSource(FrameSource):
         return max(1, round((end_s - self._start_s) * rate)), False
 
     def _end(self) -> None:
+        if self._closed.is_set():
+            return
         self.state = "ended"
         if self._timeline.reconstructed:
             self._tell(

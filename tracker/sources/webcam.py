@@ -175,7 +175,9 @@ class CameraConnection:
             self.size = got_size
         got_rate = capture.get(cv2.CAP_PROP_FPS)
         self.rate: Fraction | None = Fraction(got_rate).limit_denominator(1001) if got_rate > 0 else None
-        self._compare(asked_size, asked_rate, asked=bool(size or rate), tell=ignore_event if on_event is None else on_event)
+        self._compare(
+            asked_size, asked_rate, asked=bool(size or rate), tell=ignore_event if on_event is None else on_event
+        )
 
     def read(self) -> Shot | None:
         """Wait for the next picture; None when the camera is gone."""
