@@ -50,7 +50,7 @@ def send_raw(endpoint: str, *parts: bytes) -> dict[str, Any]:
 
 def test_time_echoes_the_askers_clock_with_the_hosts(server: ControlServer) -> None:
     before = time.monotonic_ns()
-    answer = request(server.endpoint, "time", t1=before)
+    answer = request(server.endpoint, "time", fields={"t1": before})
     assert answer["t1"] == before
     assert before <= answer["t_host"] <= time.monotonic_ns()
 
@@ -72,7 +72,7 @@ def test_stop_is_answered_before_the_server_goes(server: ControlServer, stopped:
 
 def test_verbs_can_be_added(server: ControlServer) -> None:
     server.register("record.start", lambda message: {"file": message["file"]})
-    assert request(server.endpoint, "record.start", file="take.npz") == {"file": "take.npz"}
+    assert request(server.endpoint, "record.start", fields={"file": "take.npz"}) == {"file": "take.npz"}
 
 
 def test_unknown_verb_lists_the_known_ones(server: ControlServer) -> None:
@@ -82,7 +82,7 @@ def test_unknown_verb_lists_the_known_ones(server: ControlServer) -> None:
 
 def test_a_user_error_in_a_handler_is_told_in_its_own_words(server: ControlServer) -> None:
     with pytest.raises(PublishError, match="says: no face 7"):
-        request(server.endpoint, "refuse", id=7)
+        request(server.endpoint, "refuse", fields={"id": 7})
 
 
 @pytest.mark.parametrize(

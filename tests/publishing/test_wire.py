@@ -175,6 +175,7 @@ def change(frame: dict[str, Any], path: str, value: object) -> None:
         ("clock", "wall", "clock should be one of CLOCK_MONOTONIC, media, got 'wall'"),
         ("timecode", [1, 0.5, 30, 0], r"timecode should be \[frame, subframe"),
         ("image", [640], "image should be a list of 2 finite numbers, got list of length 1"),
+        ("image", [640, 0], r"image should be \[width, height\] in pixels, got \[640, 0\]"),
         ("K", b"\0" * 32, "K should have 36 bytes, got 32"),
         ("faces", {}, "faces should be a list"),
         ("faces.0.id", KeyError, r"faces\[0\] is unreadable: id is missing"),

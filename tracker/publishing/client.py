@@ -164,15 +164,15 @@ def request(
     *,
     timeout_s: float = DEFAULT_CONTROL_TIMEOUT_S,
     curve_keys: Path | None = None,
-    **fields: Any,
+    fields: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Send one control request and return the answer.
+    """Send one control request, with ``fields`` beside its ``cmd``, and return the answer.
 
     Raises:
         PublishError: nobody answers in time, the answer is unreadable, or the tracker reports an error.
     """
     with _ControlClient(endpoint, timeout_s, curve_keys) as client:
-        return client.ask({"cmd": command, **fields})
+        return client.ask({**(fields or {}), "cmd": command})
 
 
 def estimate_clock_offset(

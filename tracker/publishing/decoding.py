@@ -115,7 +115,8 @@ def decode_frame(payload: bytes | memoryview) -> dict[str, Any]:
         timecode = frame.numbers("timecode", 4)
         if not all(isinstance(timecode[index], int) for index in (0, 2, 3)) or timecode[3] <= 0:
             raise frame.fail("timecode", "should be [frame, subframe, numerator, denominator]")
-    frame.numbers("image", 2)
+    if not all(isinstance(size, int) and size > 0 for size in frame.numbers("image", 2)):
+        raise frame.fail("image", f"should be [width, height] in pixels, got {frame.map['image']}")
     frame.boolean("mirrored")
     frame.map["K"] = frame.array("K", 3, 3)
     for face in frame.maps("faces"):

@@ -1,0 +1,69 @@
+"""Received frames back to frame results, for those who record or process what they subscribe to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from tracker.camera import Camera
+from tracker.types import Face, FaceParams, Float32, FrameResult, Landmarks
+
+
+def to_frame_result(
+    frame: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, tuple[int, Float32]]
+) -> FrameResult:
+    """The frame result behind a decoded frame (see ``wire``).
+
+    What is not on the wire is filled in: the depth of landmarks is 0, values before smoothing are the smoothed ones unless
+    the stream holds ``raw``, the shape of a face whose identity was not announced yet is the mean (version 0), and media
+    times are exact to the nanosecond of ``t_capture``.
+
+    Args:
+        frame: as ``decode_frame`` returns it.
+        schema: the schema message of its stream.
+        identities: face id -> (version, (Ni,) coefficients), as a ``Subscriber`` collects them.
+    """
+    intrinsics = frame["K"]
+    width, height = frame["image"]
+    timecode = frame.get("timecode")
+    return FrameResult(
+        index=frame["frame"],
+        t_capture_ns=frame["t_capture"],
+        clock=frame["clock"],
+        t_unix_ns=frame["t_unix"],
+        camera=Camera(width, height, float(intrinsics[0, 0]), float(intrinsics[0, 2]), float(intrinsics[1, 2])),
+        faces=tuple(_face(face, schema, identities) for face in frame["faces"]),
+        pts_s=Fraction(frame["t_capture"], 10**9) if frame["clock"] == "media" else None,
+        rate=None if timecode is None else Fraction(timecode[2], timecode[3]),
+    )
+
+
+def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, tuple[int, Float32]]) -> Face:
+    params = FaceParams(**face["params"])
+    raw = face.get("raw", {})
+    mean = (0, np.zeros(schema["model"]["identity_dim"], np.float32))
+    version, shape = identities.get(face["id"], mean)
+    points = face.get("landmarks", np.zeros((0, 2), np.float32))
+    landmarks = np.concatenate([points, np.zeros((len(points), 1), np.float32)], axis=1)
+    return Face(
+        id=face["id"],
+        tracked=face["tracked"],
+        confidence=face["confidence"],
+        age=face["age"],
+        box=np.array(face["bbox"], np.float32),
+        params=params,
+        raw=FaceParams(**raw["params"]) if raw else params,
+        identity=shape,
+        identity_version=version,
+        position=face["head"]["position"],
+        quaternion=face["head"]["quaternion"],
+        arkit=face["arkit"],
+        gaze_left=face["gaze"]["left"],
+        gaze_right=face["gaze"]["right"],
+        landmarks=Landmarks(schema["landmarks"]["set"], landmarks, face.get("sigma", np.zeros(0, np.float32))),
+        residual_px=face.get("residual_px", 0.0),
+        arkit_raw=raw.get("arkit"),
+    )
