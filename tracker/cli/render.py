@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from tracker.arkit import ARKIT_INDEX
 from tracker.errors import ConfigError, RecordingError
 
 if TYPE_CHECKING:
@@ -311,7 +312,9 @@ def _tells(result: FrameResult) -> float:
     if not tracked:
         return -1.0
     face = _largest(result)
-    return face.confidence * (0.2 + float(np.sort(face.arkit)[-8:].sum()))
+    # A face with closed eyes shows little of what is tracked.
+    open_eyes = 1.0 - 0.5 * float(face.arkit[ARKIT_INDEX["eyeBlinkLeft"]] + face.arkit[ARKIT_INDEX["eyeBlinkRight"]])
+    return face.confidence * open_eyes * (0.2 + float(np.sort(face.arkit)[-8:].sum()))
 
 
 def _until(end_s: float | None) -> str:

@@ -87,6 +87,47 @@ def rasterize(
         height: image height in pixels.
         cull_back: leave out triangles seen from behind.
     """
+    fragments = _fragments(points_px, depth_m, faces, width, height, cull_back)
+    wins = np.flatnonzero(fragments.inverse_z == fragments.nearest[fragments.pixel])
+    winner = np.full(width * height, -1, np.int32)
+    winner[fragments.pixel[wins]] = fragments.row_face[fragments.row[wins]]
+    seen = np.flatnonzero(winner >= 0)
+    local_face = winner[seen]
+    start = fragments.corners[:, 0].astype(np.float32)
+    barycentric = _barycentric(fragments.planes, start, local_face, seen, width)
+    face = fragments.kept[local_face].astype(np.int32)
+    return Raster(width, height, faces, seen, face, barycentric, fragments.nearest)
+
+
+def inverse_depth(
+    points_px: NDArray[np.floating], depth_m: NDArray[np.floating], faces: Int32, width: int, height: int
+) -> Float32:
+    """The depth buffer alone, as 1/z (height, width), 0 where nothing is seen; both sides of triangles count."""
+    return _fragments(points_px, depth_m, faces, width, height, cull_back=False).nearest.reshape(height, width)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragments:
+    """Triangles cut into pixels: one entry per triangle and pixel in ``row``, ``pixel``, ``inverse_z``."""
+
+    kept: NDArray[np.intp]
+    corners: NDArray[np.float64]
+    planes: Float32
+    row_face: NDArray[np.intp]
+    row: Int32
+    pixel: Int32
+    inverse_z: Float32
+    nearest: Float32
+
+
+def _fragments(
+    points_px: NDArray[np.floating],
+    depth_m: NDArray[np.floating],
+    faces: Int32,
+    width: int,
+    height: int,
+    cull_back: bool,
+) -> _Fragments:
     points = np.asarray(points_px, np.float64)
     depth = np.asarray(depth_m, np.float64)
     kept, corners, area2 = _visible_candidates(points, depth, faces, width, height, cull_back)
@@ -110,14 +151,7 @@ def rasterize(
 
     nearest = np.zeros(width * height, np.float32)
     np.maximum.at(nearest, pixel, inverse_z)
-    wins = np.flatnonzero(inverse_z == nearest[pixel])
-    winner = np.full(width * height, -1, np.int32)
-    winner[pixel[wins]] = row_face[fragment_row[wins]]
-
-    seen = np.flatnonzero(winner >= 0)
-    local_face = winner[seen]
-    barycentric = _barycentric(planes, corners[:, 0].astype(np.float32), local_face, seen, width)
-    return Raster(width, height, faces, seen, kept[local_face].astype(np.int32), barycentric, nearest)
+    return _Fragments(kept, corners, planes, row_face, fragment_row, pixel, inverse_z, nearest)
 
 
 def _visible_candidates(

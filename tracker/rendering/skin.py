@@ -90,6 +90,8 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
         tint[rows] = colour
     if "inner_mouth" in parts:
         tint[parts["inner_mouth"]] = (0.55, 0.32, 0.30)
+    if "eye_socket" in parts:
+        tint[parts["eye_socket"]] = (0.85, 0.62, 0.58)
     for name, joint, iris in (("eye_left", EYE_LEFT, IRIS_LEFT), ("eye_right", EYE_RIGHT, IRIS_RIGHT)):
         rows = parts.get(name, np.zeros(0, np.intp))
         coordinates[rows] = _eye_coordinates(model, rows, joint, iris)
