@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tracker.recording import Take
     from tracker.recording.replay import ReplayStatus
 
+# Subscribers that are already waiting knock ten times a second; they should get the first frame too.
+_GATHERING_S = 0.3
+
 HELP = "send a recorded take over ZeroMQ again, at its own pace"
 
 
@@ -68,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             stack.enter_context(ControlServer(publishing.control, handlers, security=publisher.security))
         interrupted = stack.enter_context(_stopping_on_signals(stop))
         status.say(_announcement(take, publisher))
+        stop.wait(_GATHERING_S)
         sent = replay(take, publisher, speed=args.speed, loop=args.loop, stop=stop, on_status=status.update)
         status.say(f"sent {sent} frames")
     return 130 if interrupted.is_set() else 0

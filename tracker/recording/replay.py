@@ -20,7 +20,6 @@ from tracker.recording.take import Take
 from tracker.types import FrameResult
 
 _STATUS_PERIOD_S = 0.5
-_DELIVERY_S = 0.1
 _DEFAULT_FRAME_NS = 33_333_333
 
 
@@ -146,6 +145,4 @@ def replay(
             status_s, sent_before = now_s, sent
             publisher.status({"fps": round(status.fps, 2), "frames": sent, "dropped": 0, "camera": "replay"})
             on_status(status)
-    # Closing the sockets drops what they still hold; let the last frames leave.
-    stop.wait(_DELIVERY_S)
     return sent
