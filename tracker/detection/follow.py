@@ -110,8 +110,8 @@ class FaceFollower:
     def _acquire(self, frame: Frame, candidate: Roi) -> None:
         """Start to follow a detected face if the landmarks in it, and again in their own crop, are those of a face."""
         roi = candidate
-        for _ in range(2):
-            encoded = self._encode(frame.image, roi)
+        for scores in (False, True):
+            encoded = self._encode(frame.image, roi, scores)
             before, roi = roi, self._roi(encoded)
             if not is_face(encoded, roi, before, frame.image.shape):
                 return
@@ -136,8 +136,8 @@ class FaceFollower:
     def _is_followed(self, roi: Roi) -> bool:
         return any(is_same_face(roi, track.roi) for track in self._tracks)
 
-    def _encode(self, image: ImageRGB, roi: Roi) -> Encoded:
-        encoded = self._encoder.encode(image, roi)
+    def _encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
+        encoded = self._encoder.encode(image, roi, scores)
         timing = self._encoder.last_timing
         blendshapes = timing.get("blendshapes", 0.0)
         self.last_timing["blendshapes"] += blendshapes

@@ -8,15 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.landmarks.brightness import brightening
 from tracker.types import Detection, ImageRGB
 
 # Averaging reads every pixel, which takes 30 ms for an 8K picture. Above this many source pixels per thumbnail pixel and axis
 # rows and columns are skipped first.
 _AVERAGED = 4
-
-# The brightest hundredth of a thumbnail is raised to _BRIGHT if it is darker than _DARK: at a hundredth of the light the full-range
-# detector finds 1 face in 16 without and 16 in 16 with it.
-_DARK, _BRIGHT = 100.0, 200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Thumbnail:
             image = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
         square = np.zeros((size, size, 3), dtype=np.uint8)
         interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-        square[:rows, :columns] = brightened(cv2.resize(image, (columns, rows), interpolation=interpolation))
+        square[:rows, :columns] = _brightened(cv2.resize(image, (columns, rows), interpolation=interpolation))
         return cls(square, (columns / width, rows / height))
 
     def reduced(self, size: int) -> Thumbnail:
@@ -54,17 +51,9 @@ class Thumbnail:
         return Detection(box=found.box / np.tile(scale, 2), keypoints=found.keypoints / scale, score=found.score)
 
 
-def brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A dark picture with its contrast raised, any other as it is."""
+def _brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     gain = brightening(image)
     return image if gain == 1.0 else cv2.convertScaleAbs(image, alpha=gain).astype(np.uint8, copy=False)
-
-
-def brightening(image: NDArray[np.uint8]) -> float:
-    """The factor that raises a dark picture to ordinary brightness; 1 for any other."""
-    sample = image[::4, ::4, 1].ravel()
-    bright = float(np.partition(sample, -1 - len(sample) // 100)[-1 - len(sample) // 100])
-    return 1.0 if bright >= _DARK else _BRIGHT / max(bright, 1.0)
 
 
 def turned(found: Detection, quarter_turns: int, size: int) -> Detection:

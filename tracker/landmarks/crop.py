@@ -18,6 +18,9 @@ from tracker.types import Float32, ImageRGB
 FACE_MARGIN = 1.5
 """Side of the crop over the longer side of the face's box, as MediaPipe's face landmarker graph sets it."""
 
+EYE_MARGIN = 2.3
+"""Side of an eye's crop over the distance of its corners, as MediaPipe's iris graph sets it."""
+
 # Bilinear sampling looks at 2x2 pixels: from about this many image pixels per crop pixel on it skips some and aliases.
 _ALIASING_SCALE = 2.0
 
@@ -71,6 +74,22 @@ def roi_around(points: NDArray[np.floating], right_eye: NDArray[np.floating], le
         middle_x * sin + middle_y * cos,
         FACE_MARGIN * max(high_x - low_x, high_y - low_y),
         rotation,
+    )
+
+
+def eye_roi(start: NDArray[np.floating], end: NDArray[np.floating], mirrored: bool) -> Roi:
+    """The crop for an eye from its outer corner ``start`` to its inner corner ``end``, each (2,) in image pixels.
+
+    ``mirrored`` when start lies to the right of end in an upright face, so that the crop is upright too.
+    """
+    if mirrored:
+        start, end = end, start
+    across, down = float(end[0] - start[0]), float(end[1] - start[1])
+    return Roi(
+        float(start[0] + end[0]) / 2,
+        float(start[1] + end[1]) / 2,
+        EYE_MARGIN * max(math.hypot(across, down), 1.0),
+        math.atan2(down, across),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -24,7 +25,7 @@ class Encoded:
     presence: float
     """Probability in 0..1 that the crop shows a face."""
     arkit_hint: Float32 | None
-    """(52,) expression scores in 0..1 in ``ARKIT_NAMES`` order; None when the encoder gives none or no face is present."""
+    """(52,) expression scores in 0..1 in ``ARKIT_NAMES`` order; None when the encoder gives none, none were asked for or no face is present."""
 
 
 class LandmarkEncoder(Protocol):
@@ -37,9 +38,14 @@ class LandmarkEncoder(Protocol):
     last_timing: dict[str, float]
     """Milliseconds the last ``encode`` spent, by stage."""
 
-    def encode(self, image: ImageRGB, roi: Roi) -> Encoded:
-        """Landmarks of the face in ``roi`` of ``image``, uint8 (H, W, 3), in image pixels."""
+    def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
+        """Landmarks of the face in ``roi`` of ``image``, uint8 (H, W, 3), in image pixels; without ``scores`` no expression hint."""
         ...
+
+
+def sigmoid(logit: float) -> float:
+    """Probability of a logit."""
+    return 1.0 / (1.0 + math.exp(-max(logit, -700.0)))
 
 
 def create_encoder(name: EncoderName = "mediapipe", threads: int = 1, precision: Precision = "auto") -> LandmarkEncoder:

