@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 # The oldest supported Python first: it is the one that the tests are known to pass with everywhere.
-PYTHONS := python3.11 python3.12 python3.13 python3 python
+PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 CLIP   ?= single_face.mp4
 PYTEST ?=
 
@@ -59,11 +59,11 @@ distclean: clean ## remove .venv too
 	rm -rf $(VENV)
 
 $(STAMPS)/venv:
-	@python=; for name in $(PYTHON) $(PYTHONS); do \
+	@python=; for name in $(PYTHONS); do \
 	  if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then python=$$name; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-	  echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH, found none; name one with: make PYTHON=/path/to/python3.11 …" >&2; exit 1; \
+	  echo "make: needs Python 3.11, 3.12 or 3.13 and found none as: $(PYTHONS); name one with: make PYTHON=/path/to/python3.11 …" >&2; exit 1; \
 	fi; \
 	echo "creating $(VENV) with $$($$python --version)"; rm -rf $(VENV); \
 	if ! $$python -m venv $(VENV) >/dev/null 2>&1; then \
