@@ -1,0 +1,99 @@
+"""The examples as a newcomer runs them, against a publisher in this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tracker.publishing.publisher import Publisher
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+LINE = "face 1: 0.250 0.062 0.500 m, tongueOut 0.80"
+
+
+@pytest.fixture
+def stream(publisher: Publisher, golden: ModuleType) -> Iterator[Publisher]:
+    """A publisher that sends a face 100 times a second."""
+    done = threading.Event()
+
+    def run() -> None:
+        index = 0
+        while not done.wait(0.01):
+            publisher.publish(golden.make_result(golden.make_face(), index=index))
+            index += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield publisher
+    done.set()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def node_example(pytestconfig: pytest.Config) -> Path:
+    """examples/node with its two packages installed, kept between test runs."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not on this machine")
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("node-example")
+    for name in ("package.json", "subscriber.mjs"):
+        shutil.copy(EXAMPLES / "node" / name, folder / name)
+    if not (folder / "node_modules" / ".package-lock.json").exists():
+        command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=90)
+        except (OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"the packages of the Node example cannot be installed: {error}")
+    return folder / "subscriber.mjs"
+
+
+def first_lines(command: list[str], count: int, timeout_s: float = 20) -> list[str]:
+    """The first lines that a program prints before it is stopped."""
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    assert program.stdout is not None and program.stderr is not None
+    watchdog = threading.Timer(timeout_s, program.kill)
+    watchdog.start()
+    try:
+        lines = [program.stdout.readline().rstrip("\n") for _ in range(count)]
+        if not lines[-1]:
+            program.kill()
+            raise AssertionError(f"{lines} and then: {program.stderr.read()}")
+        return lines
+    finally:
+        watchdog.cancel()
+        program.kill()
+        program.wait()
+        program.stdout.close()
+        program.stderr.close()
+
+
+def frame_of(line: str) -> int:
+    return int(line.split()[1].rstrip(":"))
+
+
+def test_python_subscriber(stream: Publisher) -> None:
+    first, second = first_lines([sys.executable, str(EXAMPLES / "subscriber.py"), stream.endpoint], 2)
+    assert first == f"frame {frame_of(first)} {LINE}"
+    assert frame_of(second) == frame_of(first) + 1
+
+
+def test_python_subscriber_to_the_newest_frame(stream: Publisher) -> None:
+    assert stream.latest_endpoint is not None
+    lines = first_lines([sys.executable, str(EXAMPLES / "subscriber_latest.py"), stream.latest_endpoint], 3)
+    assert all(line.endswith(": 1 face(s)") for line in lines)
+    assert frame_of(lines[2]) - frame_of(lines[1]) > 5
+
+
+def test_node_subscriber(stream: Publisher, node_example: Path) -> None:
+    first, second = first_lines(["node", str(node_example), stream.endpoint], 2)
+    # JavaScript rounds the half up where Python rounds to even.
+    assert first == f"frame {frame_of(first)} {LINE.replace('0.062', '0.063')}"
+    assert frame_of(second) == frame_of(first) + 1
