@@ -36,7 +36,9 @@ def build_expressions(data: MakeHuman, mesh: HeadMesh, rest: Array, joints: Arra
         turn: (3, 3) rotation from MakeHuman's axes to head axes.
         scale: metres per decimetre of target offset.
     """
-    offsets = {name: data.face_unit(name)[mesh.source] @ turn.T * scale for name in ARKIT_NAMES}
+    offsets = {name: np.zeros((mesh.count, 3)) for name in ARKIT_NAMES}
+    for name, offset in offsets.items():
+        offset[: len(mesh.source)] = data.face_unit(name)[mesh.source] @ turn.T * scale
     drive = np.zeros((len(ARKIT_NAMES), len(rig.JOINT_NAMES), 3))
     jaw = joints[rig.JOINT_NAMES.index("jaw")]
     teeth = mesh.groups == "helper-lower-teeth"
@@ -63,8 +65,6 @@ def build_expressions(data: MakeHuman, mesh: HeadMesh, rest: Array, joints: Arra
     both = rig.unpose(rest, rest + opened + offsets["mouthClose"], weights, joints, {"jaw": jaw_drives["jawOpen"]})
     basis[:, :, ARKIT_INDEX["mouthClose"]] = both - basis[:, :, ARKIT_INDEX["jawOpen"]]
 
-    eyes = np.isin(mesh.groups, list(rig.EYE_GROUPS.values()))
-    basis[eyes] = 0.0
     for name, (joint, axis_angle) in rig.eye_drives().items():
         drive[ARKIT_INDEX[name], rig.JOINT_NAMES.index(joint)] = axis_angle
     return Expressions(_mirrored_pairs(basis, mesh), drive, weights)

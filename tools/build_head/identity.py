@@ -15,8 +15,24 @@ SAMPLES = 2000
 COMPONENTS = 100
 LOCAL_SIGMA = 0.18
 """Standard deviation of the local targets' weights; puts the spread of face measures near anthropometric tables."""
+HEIGHT_SIGMA = 0.15
+"""Standard deviation of the height phenotype, which is mostly a scale of the head."""
+HEAD_SHAPE_SIGMA = 0.1
+"""Standard deviation of the whole-head shapes (oval, round, ...), each of which alters the face's width by 20 mm."""
 ASYMMETRY_SIGMA = 0.05
 """Standard deviation of the left-right difference of paired targets and of the sideways ones."""
+MEAN_WEIGHTS: dict[str, float] = {
+    "eyes/eye-trans": 0.24,
+    "eyes/eye-push1": 0.03,
+    "eyes/eye-push2": 0.45,
+    "eyes/eye-height2": 0.39,
+    "mouth/mouth-scale-horiz": 0.20,
+    "head/head-scale-horiz": 0.21,
+    "head/head-scale-vert": 0.29,
+    "nose/nose-scale-vert": -0.44,
+}
+"""Mean weights of sliders, by least squares, that bring the mean head to the anthropometric tables (NIOSH 2005, both sexes
+pooled): interpupillary breadth 63.2 mm, face width 140, sellion to menton 118, lip length 49.6, nose length 50.1."""
 LOCAL_FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears")
 SIGN_PAIRS = (
     ("decr", "incr"),
@@ -34,11 +50,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LocalControl:
-    """A slider: positive weights apply ``positive``, negative ones ``negative``; either may be missing."""
+    """A slider: positive weights apply ``positive``, negative ones ``negative`` (or ``positive`` backwards where there is none)."""
 
     name: str
     negative: str | None
-    positive: str | None
+    positive: str
     sideways: bool
 
 
@@ -71,7 +87,8 @@ def local_controls(data: MakeHuman) -> list[LocalControl]:
             low, high = f"{stem}-{pair[0]}", f"{stem}-{pair[1]}"
             taken.update((low, high))
             middle = stem.rpartition("/")[2] in ("nose-trans", "mouth-trans", "head-angle") and pair == ("in", "out")
-            controls.append(LocalControl(stem, low if low in paths else None, high if high in paths else None, sideways=middle))
+            both = low in paths and high in paths
+            controls.append(LocalControl(stem if both else path, low if both else None, high if both else path, sideways=middle))
     return controls
 
 
@@ -92,7 +109,7 @@ def _phenotype_weights(rng: np.random.Generator, count: int, weights: dict[str, 
     gender = rng.beta(0.5, 0.5, count)
     old = rng.uniform(0.0, 0.9, count)
     races = rng.dirichlet((0.6, 0.6, 0.6), count)
-    height = np.clip(rng.normal(0.0, 0.3, count), -1, 1)
+    height = np.clip(rng.normal(0.0, HEIGHT_SIGMA, count), -1, 1)
     proportions = np.clip(rng.normal(0.0, 0.4, count), -1, 1)
     shares = {
         "gender": {"female": 1 - gender, "male": gender},
@@ -132,12 +149,14 @@ def _local_weights(rng: np.random.Generator, count: int, weights: dict[str, Arra
             common = drawn.setdefault(f"{folder}/{rest}", rng.normal(0, LOCAL_SIGMA, count))
             value = common + rng.normal(0, ASYMMETRY_SIGMA, count)
         else:
-            value = rng.normal(0, ASYMMETRY_SIGMA if control.sideways else LOCAL_SIGMA, count)
+            sigma = ASYMMETRY_SIGMA if control.sideways else HEAD_SHAPE_SIGMA if folder == "head" and control.negative is None else LOCAL_SIGMA
+            value = rng.normal(0, sigma, count)
+        value = value + MEAN_WEIGHTS.get(f"{folder}/{rest}" if side in ("l", "r") else control.name, 0.0)
         if control.negative is None:
-            value = np.abs(value)
+            # One-sided targets (an oval head, a triangular ear) are also used backwards, so that they do not move the mean.
+            weights[control.positive] = value
         else:
             weights[control.negative] = np.maximum(-value, 0)
-        if control.positive is not None:
             weights[control.positive] = np.maximum(value, 0)
 
 

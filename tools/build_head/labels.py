@@ -18,8 +18,8 @@ REGION_NAMES: Final = (
 
 Array = NDArray[np.float64]
 _HELPER_PARTS: Final = {
-    "helper-l-eye": "eye_left",
-    "helper-r-eye": "eye_right",
+    "eye_left": "eye_left",
+    "eye_right": "eye_right",
     "helper-lower-teeth": "teeth",
     "helper-upper-teeth": "teeth",
     "helper-tongue": "tongue",

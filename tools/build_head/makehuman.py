@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,6 +90,11 @@ class MakeHuman:
             text = gzip.decompress(self._zip.read(f"{ROOT}targets/{path}.target.gz")).decode()
             self._targets[path] = self._parse_target(text)
         return self._targets[path]
+
+    def texture(self, name: str) -> NDArray[np.uint8]:
+        """(H, W) a grey mask in texture coordinates, e.g. ``lips``."""
+        packed = np.frombuffer(self._zip.read(f"{ROOT}textures/mpfb_{name}.jpg"), np.uint8)
+        return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), np.uint8)
 
     def face_unit(self, name: str) -> NDArray[np.float64]:
         """(V, 3) displacement of one of the 52 face units in decimetres."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.build_head import identity, rig
+from tools.build_head import eyeball, identity, rig
 from tools.build_head.expressions import Expressions, build_expressions
 from tools.build_head.makehuman import MakeHuman
 from tools.build_head.selection import HeadMesh, select_head
@@ -44,11 +44,10 @@ def vertex_areas(vertices: Array, faces: NDArray[np.int32]) -> Array:
     return result
 
 
-def face_importance(vertices: Array, eye_middle: Array) -> Array:
-    """(V,) 1 on the front of the face, falling to 0.1 at the back of the head and on the neck; ``vertices`` in metres."""
-    offset = vertices - eye_middle
+def face_importance(vertices: Array) -> Array:
+    """(V,) 1 on the front of the face, falling to 0.1 at the back of the head and on the neck; origin between the eyes, metres."""
     # Centre and half-axes of an ellipsoid around the face, metres; 30 mm below and 10 mm behind the eyes.
-    reach = (offset - np.array([0.0, -0.03, -0.01])) / np.array([0.075, 0.095, 0.075])
+    reach = (vertices - np.array([0.0, -0.03, -0.01])) / np.array([0.075, 0.095, 0.075])
     distance = np.linalg.norm(reach, axis=1)
     result: Array = 0.1 + 0.9 * np.clip((1.5 - distance) / 0.5, 0.0, 1.0)
     return result
@@ -62,31 +61,47 @@ def build_geometry(data: MakeHuman) -> HeadGeometry:
     count = len(mesh.source)
     ends = np.cumsum([count] + [len(s) for s in joint_sets.values()])
     joint_rows = {name: np.arange(ends[i], ends[i + 1]) for i, name in enumerate(joint_sets)}
-    mirror = _extended_mirror(data, mesh, keep)
+    eyes = (joint_rows["eye_left"], joint_rows["eye_right"])
+    to_centre = np.array([0.0, 0.0, eyeball.CENTRE_DEPTH_M])
 
     base = data.mesh.vertices[keep] * METRES
-    eyes = (joint_rows["eye_left"], joint_rows["eye_right"])
-    middle = (base[eyes[0]].mean(0) + base[eyes[1]].mean(0)) / 2
+    base -= (base[eyes[0]].mean(0) + base[eyes[1]].mean(0)) / 2 - to_centre
+    skin = mesh.faces[(mesh.faces < count).all(axis=1)]
     importance = np.zeros(len(keep))
-    importance[:count] = vertex_areas(base[:count], mesh.faces) * face_importance(base[:count], middle)
-    importance[:count][mesh.groups != "body"] *= 0.25
+    importance[:count] = vertex_areas(base[:count], skin) * face_importance(base[:count])
+    importance[:count][mesh.groups[:count] != "body"] *= 0.25
 
     rng = np.random.default_rng(identity.SEED)
     shapes = identity.sample_shapes(data, keep, rng, identity.SAMPLES) * METRES
-    shapes = identity.align(shapes, importance, eyes)
-    population = identity.build_population(shapes, mirror)
-    basis, explained = identity.principal_components(population, importance)
-
+    shapes = identity.align(shapes, importance, eyes) + to_centre
+    population = identity.build_population(shapes, _extended_mirror(data, mesh, keep))
+    components, explained = identity.principal_components(population, importance)
     mean = population.mean
     turn = rig.best_rotation(base, mean, importance)
-    rest = (base - middle) @ turn.T
+    base = base @ turn.T
 
-    def joints_of(points: Array) -> Array:
-        found = {name: points[rows].mean(0) for name, rows in joint_rows.items()}
+    def joints_of(points: Array, eye_offset: Array) -> Array:
+        found = {name: points[rows].mean(0) - (eye_offset if name.startswith("eye") else 0) for name, rows in joint_rows.items()}
         return np.stack([found.get(name, np.zeros_like(points[0])) for name in rig.JOINT_NAMES])
 
-    expressions = build_expressions(data, mesh, rest[:count], joints_of(rest), turn, METRES)
-    return HeadGeometry(mesh, mean[:count], basis[:count], explained, joints_of(mean), joints_of(basis), expressions)
+    def with_eyeballs(points: Array, joints: Array, pattern: Array) -> Array:
+        balls = [joints[rig.JOINT_NAMES.index(name)] + pattern for name in rig.EYE_GROUPS]
+        return np.concatenate([points[:count], *balls])
+
+    pattern = eyeball.eyeball_vertices()
+    joint_template = joints_of(mean, to_centre)
+    joint_identity = joints_of(components, np.zeros((3, 1)))
+    rest_joints = joints_of(base, to_centre)
+    rest = with_eyeballs(base, rest_joints, pattern)
+    return HeadGeometry(
+        mesh=mesh,
+        template=with_eyeballs(mean, joint_template, pattern),
+        identity_basis=with_eyeballs(components, joint_identity, np.zeros((eyeball.VERTICES, 3, 1))),
+        explained=explained,
+        joint_template=joint_template,
+        joint_identity=joint_identity,
+        expressions=build_expressions(data, mesh, rest, rest_joints, turn, METRES),
+    )
 
 
 def _extended_mirror(data: MakeHuman, mesh: HeadMesh, keep: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -94,7 +109,4 @@ def _extended_mirror(data: MakeHuman, mesh: HeadMesh, keep: NDArray[np.int64]) -
     partner = data.mirror()[keep]
     count = len(mesh.source)
     tail = {int(vertex): i for i, vertex in enumerate(keep) if i >= count}
-    result = np.empty(len(keep), np.int64)
-    result[:count] = mesh.mirror
-    result[count:] = [tail[int(vertex)] for vertex in partner[count:]]
-    return result
+    return np.concatenate([mesh.mirror[:count], [tail[int(vertex)] for vertex in partner[count:]]])

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.build_head.makehuman import MakeHuman
-from tools.build_head.selection import HeadMesh
+from tools.build_head.selection import HEAD_BONES, HeadMesh
 
 JOINT_NAMES: Final = ("root", "neck", "jaw", "eye_left", "eye_right")
 JOINT_PARENTS: Final = (-1, 0, 1, 1, 1)
-JOINT_GROUPS: Final = {"jaw": "joint-mouth", "eye_left": "joint-l-eye", "eye_right": "joint-r-eye"}
-"""MakeHuman's helper cubes whose centre is the joint. ``joint-mouth`` is the jaw bone's head: jawOpen turns the lower teeth about it."""
+JAW_GROUP: Final = "joint-mouth"
+"""MakeHuman's helper cube at the head of the jaw bone: the lower teeth turn about its centre in jawOpen."""
 EYE_GROUPS: Final = {"eye_left": "helper-l-eye", "eye_right": "helper-r-eye"}
 LOOK_SIDEWAYS_RAD: Final = np.radians(30.0)
 LOOK_UP_DOWN_RAD: Final = np.radians(25.0)
@@ -22,8 +22,13 @@ Array = NDArray[np.float64]
 
 
 def joint_vertices(data: MakeHuman) -> dict[str, NDArray[np.int64]]:
-    """Base mesh vertices whose mean is the joint; the neck's come from the rig (between the second and the third neck bone)."""
-    found = {joint: data.group(group) for joint, group in JOINT_GROUPS.items()}
+    """Base mesh vertices whose mean gives the joint: for the jaw and the neck (between the rig's second and third neck bone) the
+    joint itself, for the eyes the front octagon of MakeHuman's eyeball, ``eyeball.CENTRE_DEPTH_M`` before the joint."""
+    found = {"jaw": data.group(JAW_GROUP)}
+    for joint, eye in EYE_GROUPS.items():
+        vertices = data.group(eye)
+        depth = data.mesh.vertices[vertices, 2]
+        found[joint] = vertices[depth > depth.max() - 0.001]
     head = data.bones["neck03"]["head"]
     assert isinstance(head, dict)
     neck = np.array(head["vertex_indices"], np.int64)
@@ -76,7 +81,7 @@ def jaw_weights(mesh: HeadMesh, rest: Array, offset: Array, jaw: Array, angle: f
     share = np.einsum("vi,vi->v", swing, offset) / np.maximum(reach, 1e-12)
     weights = np.clip(share, 0.0, 1.0) * near
     weights[(mesh.groups == "helper-lower-teeth") | (mesh.groups == "helper-tongue")] = 1.0
-    weights[(mesh.groups == "helper-upper-teeth") | (mesh.groups == "helper-l-eye") | (mesh.groups == "helper-r-eye")] = 0.0
+    weights[np.isin(mesh.groups, ("helper-upper-teeth", *EYE_GROUPS))] = 0.0
     weights[weights < 0.02] = 0.0
     result: Array = (weights + weights[mesh.mirror]) / 2
     return result
@@ -91,21 +96,20 @@ def skin_weights(data: MakeHuman, mesh: HeadMesh, jaw: Array) -> Array:
         total += weight
         # The neck's bones hand over from the trunk to the head bit by bit.
         trunk += weight * (0.8 if bone == "neck01" else 0.4 if bone == "neck02" else 0.0 if bone == "neck03" or _on_head(bone) else 1.0)
-    trunk_share = (trunk / np.maximum(total, 1e-9))[mesh.source]
+    trunk_share = np.zeros(mesh.count)
+    trunk_share[: len(mesh.source)] = (trunk / np.maximum(total, 1e-9))[mesh.source]
     trunk_share = (trunk_share + trunk_share[mesh.mirror]) / 2
-    weights = np.zeros((len(mesh.source), len(JOINT_NAMES)))
+    weights = np.zeros((mesh.count, len(JOINT_NAMES)))
     helper = mesh.groups != "body"
     weights[:, 0] = np.where(helper, 0.0, trunk_share) * (1 - jaw)
     weights[:, 2] = jaw
     weights[:, 1] = 1 - weights[:, 0] - weights[:, 2]
-    for joint, group in EYE_GROUPS.items():
-        weights[mesh.groups == group] = np.eye(len(JOINT_NAMES))[JOINT_NAMES.index(joint)]
+    for joint in EYE_GROUPS:
+        weights[mesh.groups == joint] = np.eye(len(JOINT_NAMES))[JOINT_NAMES.index(joint)]
     return weights
 
 
 def _on_head(bone: str) -> bool:
-    from tools.build_head.selection import HEAD_BONES
-
     return HEAD_BONES.match(bone) is not None and not bone.startswith("neck")
 
 
