@@ -88,6 +88,7 @@ def test_subscribers_get_every_frame_as_it_was_recorded(tmp_path: Path) -> None:
     assert [(f["frame"], f["t_capture"], f["clock"]) for f in sent] == [
         (f.index, f.t_capture_ns, "media") for f in frames
     ]
+    assert all(abs(time.time_ns() - frame["t_unix"]) < 60_000_000_000 for frame in sent)
     for found, wanted in zip(sent, frames, strict=True):
         assert len(found["faces"]) == len(wanted.faces)
         assert found["timecode"] == wire.encode_timecode(wanted.pts_s, wanted.rate)

@@ -137,7 +137,8 @@ def replay(
         due_s = started_s + (result.t_capture_ns - first_ns) * 1e-9 / speed
         if stop.wait(max(0.0, due_s - time.monotonic())):
             break
-        publisher.publish(result)
+        # As for other files: the moment it was read. The recorded one would show up as latency.
+        publisher.publish(replace(result, t_unix_ns=time.time_ns()))
         sent += 1
         now_s = time.monotonic()
         if now_s - status_s >= _STATUS_PERIOD_S:
