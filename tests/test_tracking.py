@@ -62,7 +62,7 @@ def test_numbers_are_those_of_a_person_in_front_of_a_camera(results):
         assert abs(yaw) < 25 and abs(pitch) < 25 and abs(roll) < 15
         assert 0.3 < face.position[2] < 2.0
         assert face.confidence > 0.7
-        assert 0.0 <= face.arkit.min() and face.arkit.max() <= 1.0
+        assert face.arkit.min() >= 0.0 and face.arkit.max() <= 1.0
         assert np.linalg.norm(face.quaternion) == pytest.approx(1.0, abs=1e-5)
         # The mesh lies where the landmarks are, within 2 % of the face's width.
         assert face.residual_px < 0.02 * face.box[2]

@@ -76,6 +76,16 @@ def test_several_inputs_go_to_a_folder_and_finished_ones_are_skipped(clip, empty
     assert (out / "clip.npz").stat().st_mtime_ns > stamp
 
 
+def test_a_file_that_is_no_take_of_this_source_is_not_replaced(clip, empty_clip, networks, tmp_path, capsys):
+    out = tmp_path / "take.npz"
+    out.write_bytes(b"somebody's thesis")
+    assert process(empty_clip, "-o", out) == 2
+    assert "--force to replace it" in capsys.readouterr().err
+    assert out.read_bytes() == b"somebody's thesis"
+    assert process(empty_clip, "-o", out, "--force") == 0
+    assert process(clip, "-o", out) == 2
+
+
 def test_one_bad_input_does_not_stop_the_others(clip, networks, tmp_path, capsys):
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"")

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="process inputs again whose finished take is already there (default: skip them)",
+        help="process inputs again whose finished take is there, and replace other files in the way (default: skip, refuse)",
     )
     parser.add_argument("--with-landmarks", action="store_true", help="also store the image landmarks and their sigma")
     parser.add_argument(
@@ -149,11 +149,8 @@ def _plan(inputs: list[str], output: Path, kind: str) -> list[_Job]:
     from tracker.recording import take_paths
 
     sources = [path for text in inputs for path in _expand(text)]
-    paths = take_paths(output, sources)
-    in_folder = output.is_dir() or not output.suffix
     return [
-        _Job(source, path.with_suffix(f".{kind}") if in_folder else path)
-        for source, path in zip(sources, paths, strict=True)
+        _Job(source, path) for source, path in zip(sources, take_paths(output, sources, suffix=f".{kind}"), strict=True)
     ]
 
 
@@ -170,9 +167,19 @@ def _expand(text: str) -> list[str]:
 
 
 def _is_done(job: _Job) -> bool:
+    """Whether the finished take of this source is already there.
+
+    Raises:
+        ConfigError: something else lies where the take would go.
+    """
     from tracker.recording import source_signature, take_state
 
-    return take_state(job.output, source_signature(job.source)) == "complete"
+    state = take_state(job.output, source_signature(job.source))
+    if state == "other":
+        raise ConfigError(
+            f"{job.output} exists and is not a take of {job.source}; give another output, or --force to replace it"
+        )
+    return state == "complete"
 
 
 def _progress() -> Progress:
