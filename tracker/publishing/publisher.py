@@ -220,10 +220,10 @@ class Publisher:
     def _welcome(self) -> None:
         """Send schema and identities if somebody subscribed since the last call."""
         joined = False
-        while True:
+        while int(self._main.get(zmq.EVENTS)) & zmq.POLLIN:
             try:
                 notice: bytes = self._main.recv(zmq.NOBLOCK)
-            except zmq.Again:
+            except zmq.Again:  # what was announced as ready was no message after all
                 break
             joined |= notice.startswith(b"\x01")
         if joined:

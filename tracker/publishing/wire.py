@@ -24,6 +24,7 @@ An identity message decodes to {v, schema, stream, seq, t_publish: as above, fac
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
@@ -34,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
+from tracker.camera import Camera
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
 from tracker.types import Face, FaceParams, FrameResult
@@ -58,6 +60,7 @@ PARAM_SIZES: Final[dict[str, int | None]] = {
 }
 """Entries of each array in ``params``; None where the schema says how many."""
 
+_F32: Final = np.dtype("<f4")
 _Packed = list[tuple[str, NDArray[Any], int | None]]
 BadFace = Callable[[Face, PublishError], None]
 
@@ -125,7 +128,7 @@ def encode_frame(
     if timecode is not None:
         message["timecode"] = timecode
     message["image"] = [camera.width, camera.height]
-    message["K"] = _blobs([("K", camera.matrix, 9)], "the camera")[0]
+    message["K"] = _intrinsics(camera)
     message["mirrored"] = False
     message["faces"] = faces
     return message
@@ -249,6 +252,11 @@ def plain(value: Any) -> Any:
     raise PublishError(f"a {type(value).__name__} cannot be published: expected numbers, strings, lists or maps")
 
 
+@functools.lru_cache(maxsize=8)
+def _intrinsics(camera: Camera) -> bytes:
+    return _blobs([("K", camera.matrix, 9)], "the camera")[0]
+
+
 def _param_arrays(prefix: str, params: FaceParams) -> _Packed:
     return [(f"{prefix}.{name}", getattr(params, name), size) for name, size in PARAM_SIZES.items()]
 
@@ -258,8 +266,10 @@ def _blobs(arrays: _Packed, where: str) -> list[bytes]:
     for name, array, size in arrays:
         if size is not None and array.size != size:
             raise PublishError(f"{where}: {name} needs {size} numbers, got shape {array.shape}")
-    with np.errstate(over="ignore"):
-        flat = np.concatenate([array.reshape(-1) for _, array, _ in arrays], dtype="<f4", casting="unsafe")
+    flat = np.concatenate([array.reshape(-1) for _, array, _ in arrays])
+    if flat.dtype != _F32:
+        with np.errstate(over="ignore"):
+            flat = flat.astype(_F32)
     if not np.isfinite(flat).all():
         for name, array, _ in arrays:
             bad = ~np.isfinite(array) | (np.abs(array) > np.finfo(np.float32).max)
