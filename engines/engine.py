@@ -31,7 +31,8 @@ class TensorSpec(NamedTuple):
 class Engine(ABC):
     """A compiled network with fixed shapes that runs on the calling thread. Not to be shared between threads.
 
-    The arrays of ``buffers`` are the network's own input memory: fill them in place and call ``run()`` and nothing is copied.
+    The arrays of ``buffers`` are the network's own input memory: fill them in place and call ``run()`` and nothing is
+    copied.
     """
 
     backend: str
@@ -59,22 +60,32 @@ class Engine(ABC):
         """
         if not isinstance(inputs, Mapping):
             if len(self.inputs) != 1:
-                raise EngineError(f"{self.path.name} takes {len(self.inputs)} inputs ({_listed(self.inputs)}), got one array")
+                raise EngineError(
+                    f"{self.path.name} takes {len(self.inputs)} inputs ({_listed(self.inputs)}), got one array"
+                )
             inputs = {self.inputs[0].name: inputs}
         if inputs.keys() != self.buffers.keys():
-            raise EngineError(f"{self.path.name} takes the inputs {_listed(self.inputs)}, got {', '.join(inputs) or 'none'}")
+            raise EngineError(
+                f"{self.path.name} takes the inputs {_listed(self.inputs)}, got {', '.join(inputs) or 'none'}"
+            )
         for spec in self.inputs:
             given = inputs[spec.name]
             if given.shape != spec.shape:
-                raise EngineError(f"{self.path.name}: input {spec.name} must have shape {spec.shape}, got {given.shape}")
+                raise EngineError(
+                    f"{self.path.name}: input {spec.name} must have shape {spec.shape}, got {given.shape}"
+                )
             if not np.can_cast(given.dtype, spec.dtype, "same_kind"):
-                raise EngineError(f"{self.path.name}: input {spec.name} must be {spec.dtype.name}, got {given.dtype.name}")
+                raise EngineError(
+                    f"{self.path.name}: input {spec.name} must be {spec.dtype.name}, got {given.dtype.name}"
+                )
             np.copyto(self.buffers[spec.name], given, casting="same_kind")
         return dict(zip((spec.name for spec in self.outputs), self.run(), strict=True))
 
     def describe(self) -> str:
         """One line: file, backend, precision, inputs and outputs."""
-        return f"{self.path.name} on {self.backend} ({self.precision}): {_listed(self.inputs)} -> {_listed(self.outputs)}"
+        return (
+            f"{self.path.name} on {self.backend} ({self.precision}): {_listed(self.inputs)} -> {_listed(self.outputs)}"
+        )
 
 
 def _listed(specs: Sequence[TensorSpec]) -> str:

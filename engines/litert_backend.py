@@ -11,7 +11,9 @@ from engines.engine import Engine, EngineError, TensorSpec
 
 
 def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) -> Engine:
-    """Load ``path``. LiteRT computes in f32 and has nothing to cache. Raises EngineError when the file is not a network."""
+    """Load ``path``. LiteRT computes in f32 and has nothing to cache. Raises EngineError when the file is not a
+    network.
+    """
     if precision == "bf16":
         raise EngineError(f"{path.name}: LiteRT runs in f32 only; use precision auto or f32, or backend openvino")
     from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-not-found, unused-ignore]
@@ -20,7 +22,9 @@ def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) ->
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise EngineError(f"{path} is not a network LiteRT can read; fetch it again ({str(error).splitlines()[0]})") from error
+        raise EngineError(
+            f"{path} is not a network LiteRT can read; fetch it again ({str(error).splitlines()[0]})"
+        ) from error
     return LiteRtEngine(path, interpreter)
 
 

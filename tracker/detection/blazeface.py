@@ -111,4 +111,5 @@ def overlap(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.
     high = np.minimum(box[0] + box[1], boxes[:, 0] + boxes[:, 1])
     common = np.prod(np.maximum(high - low, 0), axis=1)
     union = np.prod(box[1]) + np.prod(boxes[:, 1], axis=1) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    shares: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return shares

@@ -17,16 +17,19 @@ class Detector(Protocol):
     """Finds faces in pictures."""
 
     def detect(self, image: ImageRGB, thorough: bool = True) -> list[Detection]:
-        """Faces in ``image``, uint8 (H, W, 3), best first, in picture pixels. ``thorough`` spends more when none is found at once."""
+        """Faces in ``image``, uint8 (H, W, 3), best first, in picture pixels. ``thorough`` spends more when none is
+        found at once.
+        """
         ...
 
 
 class FaceDetector:
     """The built-in detector: both BlazeFace networks on thumbnails of the whole picture.
 
-    The full-range network finds upright faces whose eyes are as little as 2.3 % of the picture's longer side apart (30 px of 1280).
-    When it finds nothing, a thorough search runs the short-range network, which finds faces near the camera and rolled by up to
-    90 degrees, and the same on the thumbnail turned to either side, which covers every roll.
+    The full-range network finds upright faces whose eyes are as little as 2.3 % of the picture's longer side apart
+    (30 px of 1280). When it finds nothing, a thorough search runs the short-range network, which finds faces near the
+    camera and rolled by up to 90 degrees, and the same on the thumbnail turned to either side, which covers every
+    roll.
     """
 
     def __init__(self, threads: int = 1, precision: Literal["auto", "f32", "bf16"] = "auto") -> None:

@@ -35,9 +35,11 @@ class _Track:
 
 
 class FaceFollower:
-    """Keeps ids and crops of up to ``max_faces`` faces. The same frames give the same observations, whatever the clock says.
+    """Keeps ids and crops of up to ``max_faces`` faces. The same frames give the same observations, whatever the
+    clock says.
 
-    ``last_timing`` holds the milliseconds that the last ``process`` spent in ``detect``, ``encode`` and ``blendshapes``.
+    ``last_timing`` holds the milliseconds that the last ``process`` spent in ``detect``, ``encode`` and
+    ``blendshapes``.
     """
 
     def __init__(self, encoder: LandmarkEncoder, detector: Detector, max_faces: int = 1) -> None:
@@ -130,7 +132,9 @@ class FaceFollower:
     def _recognise(self, roi: Roi) -> _Track | None:
         """The lost face that this one is most likely to be, or None."""
         near = [(_distance(roi, track.roi), track) for track in self._lost]
-        near = [(distance, track) for distance, track in near if distance < 1.0 and 0.6 < roi.size / track.roi.size < 1.7]
+        near = [
+            (distance, track) for distance, track in near if distance < 1.0 and 0.6 < roi.size / track.roi.size < 1.7
+        ]
         return min(near, key=lambda pair: pair[0])[1] if near else None
 
     def _is_followed(self, roi: Roi) -> bool:
@@ -162,7 +166,9 @@ class FaceFollower:
 
 
 def _detected_roi(found: Detection) -> Roi:
-    """The crop for a detection: its box, enlarged and turned so that the eyes lie level (MediaPipe's face_detector graph)."""
+    """The crop for a detection: its box, enlarged and turned so that the eyes lie level (MediaPipe's face_detector
+    graph).
+    """
     x, y, width, height = map(float, found.box)
     right_eye, left_eye = found.keypoints[0], found.keypoints[1]
     rotation = math.atan2(float(left_eye[1] - right_eye[1]), float(left_eye[0] - right_eye[0]))

@@ -24,6 +24,7 @@ def is_face(encoded: Encoded, roi: Roi, before: Roi, image_shape: tuple[int, ...
     """Whether the landmarks are those of a face: present, of a size, where they were looked for, in the picture.
 
     Args:
+        encoded: what was read from ``before``.
         roi: the region that follows from the landmarks.
         before: the region they were looked for in.
         image_shape: (H, W, ...).

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tracker.landmarks.brightness import brightening
 from tracker.types import Detection, ImageRGB
 
-# Averaging reads every pixel, which takes 30 ms for an 8K picture. Above this many source pixels per thumbnail pixel and axis
-# rows and columns are skipped first.
+# Averaging reads every pixel, which takes 30 ms for an 8K picture. Above this many source pixels per thumbnail pixel
+# and axis rows and columns are skipped first.
 _AVERAGED = 4
 
 
@@ -36,7 +36,8 @@ class Thumbnail:
             image = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
         square = np.zeros((size, size, 3), dtype=np.uint8)
         interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-        square[:rows, :columns] = _brightened(cv2.resize(image, (columns, rows), interpolation=interpolation))
+        small = cv2.resize(image, (columns, rows), interpolation=interpolation).astype(np.uint8, copy=False)
+        square[:rows, :columns] = _brightened(small)
         return cls(square, (columns / width, rows / height))
 
     def reduced(self, size: int) -> Thumbnail:
@@ -48,7 +49,8 @@ class Thumbnail:
     def to_picture(self, found: Detection) -> Detection:
         """A detection in thumbnail pixels, in picture pixels."""
         scale = np.array(self.scale, dtype=np.float32)
-        return Detection(box=found.box / np.tile(scale, 2), keypoints=found.keypoints / scale, score=found.score)
+        box = np.concatenate([found.box[:2] / scale, found.box[2:] / scale])
+        return Detection(box=box, keypoints=found.keypoints / scale, score=found.score)
 
 
 def _brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -57,7 +59,9 @@ def _brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def turned(found: Detection, quarter_turns: int, size: int) -> Detection:
-    """A detection in a square turned counterclockwise by ``quarter_turns`` (as ``numpy.rot90``), in the square before it."""
+    """A detection in a square turned counterclockwise by ``quarter_turns`` (as ``numpy.rot90``), in the square before
+    it.
+    """
     points = np.concatenate([found.box[None, :2], found.box[None, :2] + found.box[None, 2:], found.keypoints])
     for _ in range(quarter_turns % 4):
         # rot90 takes the pixel at (x, y) to (y, size - x).

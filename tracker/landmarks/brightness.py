@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The brightest hundredth of a picture is raised to this level, of 255. On clips darkened to a tenth, landmarks move by 0.8 px of a
-# 256 px crop without and 0.3 px with it (medians); at a thirtieth the full-range detector finds 1 face in 16 without, 16 with it.
+# The brightest hundredth of a picture is raised to this level, of 255. On clips darkened to a tenth, landmarks move
+# by 0.8 px of a 256 px crop without and 0.3 px with it (medians); at a thirtieth the full-range detector finds 1 face
+# in 16 without, 16 with it.
 _BRIGHT = 128.0
 # Every so many-th row and column is looked at.
 _STRIDE = 4

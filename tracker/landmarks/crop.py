@@ -38,20 +38,26 @@ class Roi:
     """Angle of the square's x axis in the image, radians, positive clockwise as seen (x towards y)."""
 
     def to_image(self, points: NDArray[np.floating], crop_size: int) -> Float32:
-        """Map crop coordinates (N, 3) of a crop of ``crop_size`` pixels to image pixels; depth is scaled, not shifted."""
+        """Map crop coordinates (N, 3) of a crop of ``crop_size`` pixels to image pixels; depth is scaled, not
+        shifted.
+        """
         scale = self.size / crop_size
         cos, sin = math.cos(self.rotation) * scale, math.sin(self.rotation) * scale
         half = crop_size / 2.0
         linear = np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, scale]], dtype=np.float32)
         offset = np.array([self.cx - half * (cos - sin), self.cy - half * (sin + cos), 0.0], dtype=np.float32)
-        mapped: Float32 = points @ linear
+        mapped: Float32 = points.astype(np.float32, copy=False) @ linear
         mapped += offset
         return mapped
 
     def overlap(self, other: Roi) -> float:
         """Intersection over union of the two squares with their rotation left out, 0..1."""
-        width = min(self.cx + self.size / 2, other.cx + other.size / 2) - max(self.cx - self.size / 2, other.cx - other.size / 2)
-        height = min(self.cy + self.size / 2, other.cy + other.size / 2) - max(self.cy - self.size / 2, other.cy - other.size / 2)
+        width = min(self.cx + self.size / 2, other.cx + other.size / 2) - max(
+            self.cx - self.size / 2, other.cx - other.size / 2
+        )
+        height = min(self.cy + self.size / 2, other.cy + other.size / 2) - max(
+            self.cy - self.size / 2, other.cy - other.size / 2
+        )
         if width <= 0 or height <= 0:
             return 0.0
         common = width * height
@@ -59,9 +65,11 @@ class Roi:
 
 
 def roi_around(points: NDArray[np.floating], right_eye: NDArray[np.floating], left_eye: NDArray[np.floating]) -> Roi:
-    """The crop for a face with these points (N, >=2) and outer eye corners (2,), in image pixels: upright along the eye line.
+    """The crop for a face with these points (N, >=2) and outer eye corners (2,), in image pixels: upright along the
+    eye line.
 
-    The box is taken along the eye line, so that the crop keeps its size while the head rolls (MediaPipe boxes along the image).
+    The box is taken along the eye line, so that the crop keeps its size while the head rolls (MediaPipe boxes along
+    the image).
     """
     rotation = math.atan2(float(left_eye[1] - right_eye[1]), float(left_eye[0] - right_eye[0]))
     cos, sin = math.cos(rotation), math.sin(rotation)
@@ -114,7 +122,12 @@ class Cropper:
             [sin, cos, roi.cy + start * (sin + cos) - 0.5],
         ])  # fmt: skip
         cv2.warpAffine(
-            image, matrix, (self.size, self.size), self._pixels, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+            image,
+            matrix,
+            (self.size, self.size),
+            self._pixels,
+            cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            cv2.BORDER_REPLICATE,
         )
         return self._pixels
 

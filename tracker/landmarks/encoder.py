@@ -25,7 +25,8 @@ class Encoded:
     presence: float
     """Probability in 0..1 that the crop shows a face."""
     arkit_hint: Float32 | None
-    """(52,) expression scores in 0..1 in ``ARKIT_NAMES`` order; None when the encoder gives none, none were asked for or no face is present."""
+    """(52,) expression scores in 0..1 in ``ARKIT_NAMES`` order; None when the encoder gives none, none were asked for
+    or no face is present."""
 
 
 class LandmarkEncoder(Protocol):
@@ -39,7 +40,9 @@ class LandmarkEncoder(Protocol):
     """Milliseconds the last ``encode`` spent, by stage."""
 
     def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
-        """Landmarks of the face in ``roi`` of ``image``, uint8 (H, W, 3), in image pixels; without ``scores`` no expression hint."""
+        """Landmarks of the face in ``roi`` of ``image``, uint8 (H, W, 3), in image pixels; without ``scores`` no
+        expression hint.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """The light encoder: MediaPipe's older 468-landmark network, with eyes and irises from its iris network.
 
-Follows MediaPipe's face_landmark and iris_landmark graphs (Apache-2.0). Same 478-point layout as the default encoder, no
-expression scores.
+Follows MediaPipe's face_landmark and iris_landmark graphs (Apache-2.0). Same 478-point layout as the default encoder,
+no expression scores.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from tracker.landmarks.brightness import normalised
 from tracker.landmarks.crop import Cropper, Roi, eye_roi
-from tracker.landmarks.encoder import PRESENT, Encoded, Precision, sigmoid
+from tracker.landmarks.encoder import Encoded, Precision, sigmoid
 from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS, POINTS, SET_NAME
 from tracker.landmarks.sigma import SigmaModel
 from tracker.networks import open_network
@@ -25,14 +25,15 @@ MESH_POINTS: Final = 468
 
 # Mesh points that the iris network's eye contours replace, in its order, for the subject's right and left eye.
 RIGHT_EYE: Final = np.array([
-    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173, 130, 25, 110, 24, 23, 22, 26, 112, 243, 247, 30, 29,
-    27, 28, 56, 190, 226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189, 35, 124, 46, 53, 52, 65, 143, 111,
-    117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193,
+    33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173, 130, 25, 110, 24, 23, 22, 26, 112,
+    243, 247, 30, 29, 27, 28, 56, 190, 226, 31, 228, 229, 230, 231, 232, 233, 244, 113, 225, 224, 223, 222, 221, 189,
+    35, 124, 46, 53, 52, 65, 143, 111, 117, 118, 119, 120, 121, 128, 245, 156, 70, 63, 105, 66, 107, 55, 193,
 ])  # fmt: skip
 LEFT_EYE: Final = np.array([
-    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398, 359, 255, 339, 254, 253, 252, 256, 341, 463, 467,
-    260, 259, 257, 258, 286, 414, 446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442, 441, 413, 265, 353, 276, 283,
-    282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336, 285, 417,
+    263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398, 359, 255, 339, 254, 253, 252, 256,
+    341, 463, 467, 260, 259, 257, 258, 286, 414, 446, 261, 448, 449, 450, 451, 452, 453, 464, 342, 445, 444, 443, 442,
+    441, 413, 265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357, 465, 383, 300, 293, 334, 296, 336,
+    285, 417,
 ])  # fmt: skip
 # Of these, the lid contour itself: its depth is the iris's.
 _LID_POINTS: Final = 16
@@ -50,7 +51,9 @@ class LightEncoder:
         Raises NetworkAssetError when the networks have not been fetched.
         """
         # bf16 moves points by about 0.1 % of the crop: too much for the face's crop, little for an eye's.
-        self._mesh = open_network("face_landmark.tflite", precision="f32" if precision == "auto" else precision, threads=threads)
+        self._mesh = open_network(
+            "face_landmark.tflite", precision="f32" if precision == "auto" else precision, threads=threads
+        )
         self._iris = open_network("iris_landmark.tflite", precision=precision, threads=threads)
         self._face_cropper = Cropper(FACE_CROP)
         self._eye_cropper = Cropper(EYE_CROP)
@@ -84,7 +87,9 @@ class LightEncoder:
         return Encoded(Landmarks(SET_NAME, points, sigma), presence, None)
 
     def _refine(self, image: ImageRGB, points: Float32, contour: np.ndarray, iris: slice, mirrored: bool) -> None:
-        """Replace one eye's contour and write its iris. The network knows right eyes; a left one is shown to it mirrored."""
+        """Replace one eye's contour and write its iris. The network knows right eyes; a left one is shown to it
+        mirrored.
+        """
         roi = eye_roi(points[contour[0], :2], points[contour[8], :2], mirrored)
         crop = self._eye_cropper.cut(image, roi)
         normalised(crop[:, ::-1] if mirrored else crop, self._iris_input)
@@ -99,5 +104,6 @@ class LightEncoder:
 
 
 def _mirrored(points: Float32) -> Float32:
-    flipped: Float32 = points * np.float32([-1, 1, 1]) + np.float32([EYE_CROP, 0, 0])
+    flipped = points.copy()
+    flipped[:, 0] = EYE_CROP - flipped[:, 0]
     return flipped

@@ -1,7 +1,8 @@
 """The default encoder: MediaPipe's 478-landmark network and its expression scores.
 
-Follows MediaPipe's face_landmarks_detector and face_blendshapes graphs (Apache-2.0): a 256 px crop in 0..1, landmarks in crop
-pixels with depth on the same scale, presence as a logit, expression scores from the image positions of 146 landmarks.
+Follows MediaPipe's face_landmarks_detector and face_blendshapes graphs (Apache-2.0): a 256 px crop in 0..1, landmarks
+in crop pixels with depth on the same scale, presence as a logit, expression scores from the image positions of 146
+landmarks.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ CROP_SIZE: Final = 256
 
 # The expression network's input, in its order: contours of face, brows, eyes, nose and lips, and all iris points.
 BLENDSHAPE_POINTS: Final = np.array([
-    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80, 81, 82, 84, 87,
-    88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153, 154, 155, 157, 158, 159, 160, 161,
-    162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251, 263, 267, 269, 270, 276, 282, 283, 284, 285, 288,
-    291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318, 321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374,
-    375, 377, 378, 379, 380, 381, 382, 384, 385, 386, 387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470,
-    471, 472, 473, 474, 475, 476, 477,
+    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80,
+    81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153,
+    154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251,
+    263, 267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318,
+    321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385, 386,
+    387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
 ])  # fmt: skip
 
 # Its output is alphabetical after a score for the neutral face; tongueOut is not among it.
@@ -47,9 +48,9 @@ _TONGUE_JAW_OPEN: Final = 0.2
 class MediaPipeEncoder:
     """478 landmarks (468 of the face mesh, 5 per iris) and 52 expression scores.
 
-    Two things differ from MediaPipe's own graph. The expression network sees the landmarks along the face's eye line instead of the
-    image's axes: its scores depend on roll (half a radian moves them by 0.06 at the median of the largest change). And ``tongueOut``
-    comes from the landmark network's third output, which MediaPipe leaves unread.
+    Two things differ from MediaPipe's own graph. The expression network sees the landmarks along the face's eye line
+    instead of the image's axes: its scores depend on roll (half a radian moves them by 0.06 at the median of the
+    largest change). And ``tongueOut`` comes from the landmark network's third output, which MediaPipe leaves unread.
     """
 
     set_name = SET_NAME
@@ -60,7 +61,8 @@ class MediaPipeEncoder:
 
         Raises NetworkAssetError when the networks have not been fetched.
         """
-        # bf16 saves 15 % and moves points by 0.3 px of the crop (median over 378 frames), several times the noise of a still face.
+        # bf16 saves 15 % and moves points by 0.3 px of the crop (median over 378 frames), several times the noise of
+        # a still face.
         precision = "f32" if precision == "auto" else precision
         self._landmarker = open_network("face_landmarks_detector.tflite", precision=precision, threads=threads)
         self._scorer = open_network("face_blendshapes.tflite", precision=precision, threads=threads)

