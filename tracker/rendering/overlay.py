@@ -127,16 +127,17 @@ class Overlay:
 
     def _wire_coverage(self, points: Float32, raster: Raster) -> Float32:
         """How much of each pixel the quad wire covers, 0..1, from the distance to the triangle's edges."""
-        corners = points[self._model.faces]
+        corners = points[self._model.faces[raster.kept]]
         edges = np.stack([corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2], corners[:, 1] - corners[:, 0]], 1)
         length = np.sqrt(np.einsum("fei,fei->fe", edges, edges))
         area2 = np.abs(edges[:, 1, 0] * edges[:, 2, 1] - edges[:, 1, 1] * edges[:, 2, 0])
         height = area2[:, None] / np.maximum(length, 1e-6)
-        height = np.where(self._diagonal, np.float32(1e6), height).astype(np.float32)
-        distance = (raster.barycentric * height[raster.face]).min(axis=1)
+        height = np.where(self._diagonal[raster.kept], np.float32(1e6), height)
+        # Each corner's distance to its opposite edge, interpolated, is the pixel's distance to that edge.
+        distance = raster.interpolate_corners(height[:, :, None] * np.eye(3, dtype=np.float32)).min(axis=1)
         # Where quads get as small as a few pixels the wire would only grey the picture: fade it out there.
-        visible = length[raster.face].max(axis=1)
-        coverage: Float32 = np.clip(1.0 - distance, 0.0, 1.0) * smoothstep(3.5, 9.0, visible)
+        fade = smoothstep(3.5, 9.0, length.max(axis=1))
+        coverage: Float32 = np.clip(1.0 - distance, 0.0, 1.0) * fade[raster.kept_index]
         return coverage
 
     def _contours(self, image: Image, camera: Camera, vertices: Float32, raster: Raster, line_px: int) -> None:

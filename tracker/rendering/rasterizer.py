@@ -29,19 +29,37 @@ class Raster:
     """(N,) covered pixels as ``row * width + column``, ascending."""
     face: Int32
     """(N,) index of the visible triangle."""
-    barycentric: Float32
-    """(N, 3) perspective-correct weights of the triangle's corners."""
     inverse_depth: Float32
     """(H * W,) 1/z in 1/m, 0 where nothing is seen."""
+    kept: NDArray[np.intp]
+    """(T,) triangles that could be seen at all."""
+    kept_index: NDArray[np.intp]
+    """(N,) ``face`` as an index into ``kept``."""
+    planes: NDArray[np.float64]
+    """(T, 3, 3) per corner: its barycentric weight over z, linear in ``place``."""
+    place: Float32
+    """(N, 3) x and y of the pixel's centre relative to the triangle's first corner, and 1."""
 
     def interpolate(self, attributes: NDArray[np.floating]) -> Float32:
-        """Vertex attributes (V, C) at the covered pixels, (N, C)."""
-        values = np.ascontiguousarray(attributes, np.float32)
-        corners = self.faces[self.face]
-        out = values[corners[:, 0]] * self.barycentric[:, :1]
-        out += values[corners[:, 1]] * self.barycentric[:, 1:2]
-        out += values[corners[:, 2]] * self.barycentric[:, 2:]
+        """Vertex attributes (V, C) at the covered pixels, (N, C), perspective-correct."""
+        return self.interpolate_corners(attributes[self.faces[self.kept]])
+
+    def interpolate_corners(self, values: NDArray[np.floating]) -> Float32:
+        """Attributes of the corners of the triangles in ``kept``, (T, 3, C), at the covered pixels, (N, C)."""
+        channels = values.shape[2]
+        # Attribute over z and 1/z are both linear on the screen: one product per pixel gives numerator and denominator.
+        linear = np.empty((len(self.kept), 3, channels + 1), np.float32)
+        linear[:, :, :channels] = np.einsum("tks,tkc->tsc", self.planes, values)
+        linear[:, :, channels] = self.planes.sum(axis=1)
+        rows = np.take(linear.reshape(len(linear), -1), self.kept_index, axis=0, mode="clip")
+        pixel = np.einsum("ns,nsc->nc", self.place, rows.reshape(-1, 3, channels + 1))
+        out: Float32 = pixel[:, :channels] / pixel[:, channels:]
         return out
+
+    @property
+    def barycentric(self) -> Float32:
+        """(N, 3) perspective-correct weights of the corners of ``face``."""
+        return self.interpolate_corners(np.broadcast_to(np.eye(3), (len(self.kept), 3, 3)))
 
     def image(self, values: NDArray[np.floating], background: float = 0.0) -> Float32:
         """Per-pixel values (N, C) as an image (H, W, C) over a constant background."""
@@ -92,11 +110,16 @@ def rasterize(
     winner = np.full(width * height, -1, np.int32)
     winner[fragments.pixel[wins]] = fragments.row_face[fragments.row[wins]]
     seen = np.flatnonzero(winner >= 0)
-    local_face = winner[seen]
-    start = fragments.corners[:, 0].astype(np.float32)
-    barycentric = _barycentric(fragments.planes, start, local_face, seen, width)
+    local_face = winner[seen].astype(np.intp)
+    start = np.take(fragments.corners[:, 0].astype(np.float32), local_face, axis=0, mode="clip")
+    row = seen // width
+    place = np.ones((len(seen), 3), np.float32)
+    np.subtract((seen - row * width).astype(np.float32) + np.float32(0.5), start[:, 0], out=place[:, 0])
+    np.subtract(row.astype(np.float32) + np.float32(0.5), start[:, 1], out=place[:, 1])
     face = fragments.kept[local_face].astype(np.int32)
-    return Raster(width, height, faces, seen, face, barycentric, fragments.nearest)
+    return Raster(
+        width, height, faces, seen, face, fragments.nearest, fragments.kept, local_face, fragments.planes, place
+    )
 
 
 def inverse_depth(
@@ -112,7 +135,7 @@ class _Fragments:
 
     kept: NDArray[np.intp]
     corners: NDArray[np.float64]
-    planes: Float32
+    planes: NDArray[np.float64]
     row_face: NDArray[np.intp]
     row: Int32
     pixel: Int32
@@ -207,7 +230,7 @@ def _rows(
 
 def _planes(
     corners: NDArray[np.float64], area2: NDArray[np.float64], inverse_z: NDArray[np.float64]
-) -> tuple[Float32, NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Screen-space planes of barycentric weight over z, (T, 3, 3), and of 1/z, (T, 3), relative to the first corner."""
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     planes = np.empty((len(corners), 3, 3))
@@ -218,19 +241,4 @@ def _planes(
     planes[:, 0] = -planes[:, 1] - planes[:, 2]
     planes[:, 0, 2] = 1.0
     planes *= inverse_z[:, :, None]
-    return planes.astype(np.float32), planes.sum(axis=1)
-
-
-def _barycentric(
-    planes: Float32, origin: Float32, face: Int32, pixel: NDArray[np.intp], width: int
-) -> Float32:
-    start = origin[face]
-    x = (pixel % width).astype(np.float32) + np.float32(0.5) - start[:, 0]
-    y = (pixel // width).astype(np.float32) + np.float32(0.5) - start[:, 1]
-    plane = planes[face]
-    weights = plane[:, :, 0] * x[:, None]
-    weights += plane[:, :, 1] * y[:, None]
-    weights += plane[:, :, 2]
-    np.maximum(weights, 0.0, out=weights)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+    return planes, planes.sum(axis=1)

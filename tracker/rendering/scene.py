@@ -45,7 +45,7 @@ class FaceScene:
         model: FaceModel,
         complexion: Complexion | None = None,
         light: Light | None = None,
-        supersample: int = 2,
+        supersample: float = 2.0,
         noise: float = 0.0,
     ) -> None:
         self.model = model
@@ -74,14 +74,15 @@ class FaceScene:
         in_camera = shown @ rotation.T + translation
         if in_camera[:, 2].min() < 0.02:
             return self._developed(picture, frame)
-        collar = camera.project(self._collar @ rotation.T + translation)
-        self._torso(picture, collar, front=False)
+        ring = self._collar @ rotation.T + translation
+        front_arc, back_arc = _arcs(camera.project(ring), ring[:, 2])
+        self._torso(picture, back_arc, front=False)
 
         points = camera.project(in_camera)
         box = _box(points, camera)
         if box is not None:
             self._head(picture, box, points, in_camera, normals, rotation, params)
-        self._torso(picture, collar, front=True)
+        self._torso(picture, front_arc, front=True)
         return self._developed(picture, frame)
 
     def _head(
@@ -96,8 +97,9 @@ class FaceScene:
     ) -> None:
         x0, y0, x1, y1 = box
         scale = self._supersample
-        width, height = (x1 - x0) * scale, (y1 - y0) * scale
-        local = (points - np.array([x0, y0], np.float32)) * np.float32(scale)
+        width, height = round((x1 - x0) * scale), round((y1 - y0) * scale)
+        stretch = np.array([width / (x1 - x0), height / (y1 - y0)], np.float32)
+        local = (points - np.array([x0, y0], np.float32)) * stretch
         raster = rasterize(local, in_camera[:, 2], self.model.faces, width, height)
         if not len(raster.pixel):
             return
@@ -106,10 +108,10 @@ class FaceScene:
         attributes = np.concatenate(
             [irradiance, gloss[:, None], self._paint.coordinates, self._paint.hair[:, None]], axis=1
         )
-        colour = self._shade(raster.interpolate(attributes))
+        colour = np.ones((len(raster.pixel), 4), np.float32)
+        colour[:, :3] = self._shade(raster.interpolate(attributes))
         layer = np.zeros((height * width, 4), np.float32)
-        layer[raster.pixel, :3] = colour
-        layer[raster.pixel, 3] = 1.0
+        layer[raster.pixel] = colour
         reduced = cv2.resize(layer.reshape(height, width, 4), (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
         part = picture[y0:y1, x0:x1]
         part *= 1.0 - reduced[..., 3:]
@@ -118,23 +120,19 @@ class FaceScene:
 
     def _shade(self, values: Float32) -> Float32:
         """Linear colour (N, 3) from light (3), gloss, atlas coordinates (2) and distance to the hairline."""
-        count = len(values)
-        rows = -(-count // _PACK)
-        maps = np.zeros((rows * _PACK, 2), np.float32)
-        maps[:count] = values[:, 4:6]
-        packed = maps.reshape(rows, _PACK, 2)
-        albedo8 = cv2.remap(self._paint.atlas, packed, None, cv2.INTER_LINEAR).reshape(-1, 3)[:count]
-        albedo = albedo8.astype(np.float32)
-        albedo *= albedo * np.float32(1.0 / 65025.0)
+        albedo8 = _sample(self._paint.atlas, values[:, 4:6])
+        # The atlas holds square roots.
+        albedo = np.asarray(cv2.multiply(albedo8, albedo8, scale=1.0 / 65025.0, dtype=cv2.CV_32F))
         hairy = np.flatnonzero(values[:, 6] > -0.006)
         if len(hairy):
-            strands8 = cv2.remap(self._paint.strands, packed, None, cv2.INTER_LINEAR).reshape(-1)[hairy]
-            strand = strands8.astype(np.float32) / 128.0
-            cover = smoothstep(-0.002, 0.006, values[hairy, 6] + 0.004 * (strand - 1.0))[:, None]
+            near_hair = np.take(values, hairy, axis=0, mode="clip")
+            strand = _sample(self._paint.strands, near_hair[:, 4:6]).astype(np.float32) / np.float32(128.0)
+            cover = smoothstep(-0.002, 0.006, near_hair[:, 6:] + np.float32(0.004) * (strand - 1.0))
             # Hair shines more than its pigment says, in stripes along the strands.
-            hair = np.array(self.complexion.hair, np.float32) * (0.35 + 1.0 * strand * strand)[:, None]
-            hair += 0.02 * np.clip(strand - 0.7, 0.0, None)[:, None]
-            albedo[hairy] += (hair - albedo[hairy]) * cover
+            hair = np.asarray(self.complexion.hair, np.float32) * (0.35 + strand * strand)
+            hair += np.float32(0.02) * np.clip(strand - np.float32(0.7), 0.0, None)
+            skin = np.take(albedo, hairy, axis=0, mode="clip")
+            albedo[hairy] = skin + (hair - skin) * cover
             values[hairy, 3] *= 1.0 - 0.8 * cover[:, 0]
         albedo *= values[:, :3]
         albedo += values[:, 3:4]
@@ -181,16 +179,14 @@ class FaceScene:
                 continue
             eye_px = float(np.ptp(local[rows, 0])) / scale
             centre_px = np.array([x / scale + box[0], y / scale + box[1]])
-            _add_spot(picture, centre_px, max(0.5, 0.045 * eye_px), 0.75)
+            _add_spot(picture, centre_px, max(0.5, 0.035 * eye_px), 0.55)
 
-    def _torso(self, picture: Float32, collar: Float32, front: bool) -> None:
-        """Shoulders in cloth below the collar; the back of the collar lies behind the neck, its front before it."""
+    def _torso(self, picture: Float32, arc: Float32, front: bool) -> None:
+        """Shoulders in cloth below one half of the collar: its back lies behind the neck, its front before it."""
         height, width = picture.shape[:2]
-        left, right = collar[:, 0].min(), collar[:, 0].max()
+        left, right = arc[0, 0], arc[-1, 0]
         middle, span = (left + right) / 2.0, max(right - left, 2.0)
-        base = float(np.median(collar[:, 1]))
-        arc = collar[: len(collar) // 2 + 1] if front else np.concatenate([collar[len(collar) // 2 :], collar[:1]])
-        arc = arc[np.argsort(arc[:, 0])]
+        base = float((arc[0, 1] + arc[-1, 1]) / 2.0)
         t = np.linspace(0.0, 1.0, 14)
         # Shoulders fall away from the neck in a flat S.
         fall = span * (0.10 + 0.42 * t**1.4 + 0.9 * np.clip(t - 0.8, 0.0, None) * 5.0 * t)
@@ -245,7 +241,7 @@ def render_sequence(
     *,
     complexion: Complexion | None = None,
     light: Light | Sequence[Light] | None = None,
-    supersample: int = 2,
+    supersample: float = 2.0,
     noise: float = 0.0,
 ) -> list[ImageRGB]:
     """Render one picture per set of parameters.
@@ -271,6 +267,17 @@ def render_sequence(
     return images
 
 
+def _sample(image: NDArray[np.uint8], coordinates: Float32) -> NDArray[np.uint8]:
+    """Bilinear samples (N, C) of an image at pixels (N, 2), whose centres are integers."""
+    count = len(coordinates)
+    # cv2.remap limits the length of a row, so the list becomes an image of many.
+    packed = np.zeros((-(-count // _PACK) * _PACK, 2), np.float32)
+    packed[:count] = coordinates
+    seen = cv2.remap(image, packed.reshape(-1, _PACK, 2), None, cv2.INTER_LINEAR)
+    samples: NDArray[np.uint8] = np.asarray(seen, np.uint8).reshape(len(packed), -1)[:count]
+    return samples
+
+
 def _box(points: Float32, camera: Camera) -> tuple[int, int, int, int] | None:
     """The part of the picture that points lie in, one pixel wider: x0, y0, x1, y1."""
     low = np.floor(points.min(axis=0)).astype(int) - 1
@@ -281,16 +288,27 @@ def _box(points: Float32, camera: Camera) -> tuple[int, int, int, int] | None:
 
 
 def _collar(model: FaceModel) -> Float32:
-    """A ring around the bottom of the neck in head axes, (24, 3): first half in front, from the subject's left to right."""
+    """A ring around the bottom of the neck in head axes, (24, 3)."""
     foot = float(model.template[:, 1].min())
-    neck = model.template[model.template[:, 1] < foot + 0.035]
+    neck = model.template[model.template[:, 1] < foot + 0.045]
     middle = (neck.min(axis=0) + neck.max(axis=0)) / 2.0
-    half = np.ptp(neck, axis=0) / 2.0 * 1.06
+    half = np.ptp(neck, axis=0) / 2.0 * 1.08
     turn = np.arange(24) / 24.0 * 2.0 * np.pi
     ring = np.stack(
-        [middle[0] + half[0] * np.cos(turn), foot + 0.024 - 0.012 * np.sin(turn), middle[2] + half[2] * np.sin(turn)], axis=1
+        [middle[0] + half[0] * np.cos(turn), foot + 0.034 - 0.012 * np.sin(turn), middle[2] + half[2] * np.sin(turn)], axis=1
     )
     return ring.astype(np.float32)
+
+
+def _arcs(ring: Float32, depth: Float32) -> tuple[Float32, Float32]:
+    """Cut a closed ring (N, 2) at its leftmost and rightmost points; the nearer and the farther arc, both left to right."""
+    count = len(ring)
+    left, right = int(np.argmin(ring[:, 0])), int(np.argmax(ring[:, 0]))
+    forwards = (left + np.arange((right - left) % count + 1)) % count
+    backwards = (left - np.arange((left - right) % count + 1)) % count
+    if depth[forwards].mean() < depth[backwards].mean():
+        return ring[forwards], ring[backwards]
+    return ring[backwards], ring[forwards]
 
 
 def _hair_bumps(model: FaceModel) -> Float32:

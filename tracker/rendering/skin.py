@@ -1,7 +1,8 @@
 """Looks for synthetic faces: skin tone, lips, brows, lashes, irises and hair, painted onto any face model.
 
 Skin colour follows the two pigments that make it: reflectance = exp(-(melanin * a_m + haemoglobin * a_h)) times that of pale
-tissue (Beer-Lambert; Claridge 2002, "Shows from colour images of skin..." uses the same two-pigment model). Everything is placed
+tissue (Beer-Lambert with two pigments, as in Tsumura 2003, "Image-based skin color and texture analysis/synthesis by extracting
+hemoglobin and melanin information in the skin"). Everything is placed
 by the model's own ``mediapipe478`` points, so the picture of a face moves with its geometry and nothing has to be painted by hand.
 """
 
@@ -92,6 +93,11 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
         tint[parts["inner_mouth"]] = (0.55, 0.32, 0.30)
     if "eye_socket" in parts:
         tint[parts["eye_socket"]] = (0.85, 0.62, 0.58)
+    if "nose" in model.region_names:
+        # Masked out on the nose is what lies inside the nostrils.
+        inside = model.regions[:, model.region_names.index("nose")] & (model.skin_mask < 0.5)
+        tint[inside] = (0.30, 0.17, 0.15)
+        gloss[inside] = 0.0
     for name, joint, iris in (("eye_left", EYE_LEFT, IRIS_LEFT), ("eye_right", EYE_RIGHT, IRIS_RIGHT)):
         rows = parts.get(name, np.zeros(0, np.intp))
         coordinates[rows] = _eye_coordinates(model, rows, joint, iris)
@@ -128,7 +134,8 @@ class _Unfolding:
 
 def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.random.Generator) -> Float32:
     mm = per_metre / 1000.0
-    melanin = look.melanin * (1.0 + 0.10 * _noise(rng, 12) + 0.06 * _noise(rng, 48) + 0.05 * _noise(rng, 256))
+    mottling = look.melanin / (1.0 + 3.0 * look.melanin)
+    melanin = look.melanin + mottling * (0.12 * _noise(rng, 12) + 0.08 * _noise(rng, 48) + 0.07 * _noise(rng, 256))
     blood = look.haemoglobin * (1.0 + 0.14 * _noise(rng, 16) + 0.08 * _noise(rng, 96))
     for index, reach_mm, amount in (
         (50, 17, 0.22), (280, 17, 0.22), (4, 11, 0.28), (152, 14, 0.10), (234, 12, 0.25), (454, 12, 0.25),
