@@ -5,6 +5,7 @@ The encode stage never waits for the fit's verdict, so a pipelined run and a seq
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter_ns
 
@@ -32,8 +33,8 @@ class EncodedFrame:
 class FrameTracker:
     """Tracks frames one after the other. ``encode`` and ``fit`` each belong to one thread and want frames in order."""
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
-        """Load networks and face model.
+    def __init__(self, config: TrackerConfig | None = None, model: FaceModel | None = None) -> None:
+        """Load networks and face model; ``model`` saves loading the configured one again.
 
         Limits the BLAS of this process to one thread: the fit's matrices are so small that a second thread only gets in the way
         (measured: up to 280 ms instead of 1.2 for an iteration when two BLAS libraries spin side by side).
@@ -44,11 +45,14 @@ class FrameTracker:
         """
         threadpool_limits(limits=1, user_api="blas")
         self.config = config or TrackerConfig()
-        self.model: FaceModel = load_face_model(self.config.face_model)
+        self.model: FaceModel = model or load_face_model(self.config.face_model)
         threads, precision = self.config.threads, self.config.precision
-        encoder = create_encoder(self.config.encoder, threads, precision)
+        # Compiling networks takes most of the start-up and runs outside the interpreter lock.
+        with ThreadPoolExecutor(1) as pool:
+            detector = pool.submit(FaceDetector, threads, precision)
+            encoder = create_encoder(self.config.encoder, threads, precision)
+            self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
-        self._follower = FaceFollower(encoder, FaceDetector(threads, precision), self.config.max_faces)
         self._fit = self._fit_stage()
 
     def encode(self, frame: Frame) -> EncodedFrame:

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         writer = _open_writer(args, model, source, config, stack)
         report.say(f"loading networks ({config.encoder}) ...")
         started = time.monotonic()
-        session = _open_session(source, config, publisher, writer)
+        session = _open_session(source, config, model, publisher, writer)
         if publishing.control:
             stack.enter_context(_open_control(publishing.control, session, publisher))
         report.say(
@@ -192,12 +192,12 @@ def _open_writer(
 
 
 def _open_session(
-    source: FrameSource, config: TrackerConfig, publisher: Publisher, writer: TakeWriter | None
+    source: FrameSource, config: TrackerConfig, model: FaceModel, publisher: Publisher, writer: TakeWriter | None
 ) -> LiveSession:
     from tracker.session import LiveSession
     from tracker.tracking import FrameTracker
 
-    return LiveSession(source, FrameTracker(config), publisher, writer)
+    return LiveSession(source, FrameTracker(config, model), publisher, writer)
 
 
 def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> ControlServer:
