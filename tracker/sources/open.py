@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tracker.errors import SourceError
 from tracker.sources.base import FrameSource, OnEvent
+from tracker.sources.memory import keep_freed_memory
 
 POSSIBLE = (
     "webcam, webcam:1, webcam:/dev/video2, a video file, a folder or pattern of images ('shots/*.png'), "
@@ -54,13 +55,15 @@ def open_source(
     - a folder of images, one image, a pattern (``*``, ``?``, ``[0-9]``, ``%04d``); ``fps`` is their rate, 30 if not given.
     - an ``rtsp://``, ``http://`` … URL.
 
-    ``threads`` is for decoding video. A setting that means nothing for the kind of source is refused rather than ignored.
+    ``threads`` is for decoding video. A setting that means nothing for the kind of source is refused rather than
+    ignored. Also tunes the allocator of this process for frames (``keep_freed_memory``).
 
     Raises:
         SourceError: in one line, what is wrong with it and what would be right.
     """
     if not spec:
         raise SourceError(f"no source given; possible are {POSSIBLE}")
+    keep_freed_memory()
     rate = _rate(fps)
     kind, _, rest = spec.partition(":")
     is_camera, is_test = kind == "webcam", kind == "test"
