@@ -30,9 +30,9 @@ VERBS: Final[dict[str, str]] = {
     "render": "draw mesh and landmarks of a take over its video, for the eye",
     "control": "ask a running tracker for its version or schema, recentre it, stop it",
     "bench": "measure speed and latency on this machine",
-    "cameras": "list cameras and their formats",
-    "models": "fetch and check the neural networks",
-    "samples": "fetch the sample clips",
+    "cameras": "list the cameras of this machine with their formats",
+    "models": "fetch, list and find the neural networks and face models",
+    "samples": "fetch clips and stills to try the tracker with",
     "doctor": "say what this machine can do, what is missing, and how to mend it",
 }
 """Verb -> one line for the overview."""
