@@ -46,6 +46,8 @@ lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
 	$(PIP) install --quiet uv
 	$(BIN)/uv $(LOCK) pyproject.toml requirements/runtime.in -o requirements/runtime.txt
 	$(BIN)/uv $(LOCK) pyproject.toml --extra dev -c requirements/runtime.txt requirements/runtime.in -o requirements/dev.txt
+	$(BIN)/uv $(LOCK) requirements/peers.in -o requirements/peers.txt
+	$(BIN)/uv $(LOCK) requirements/peers-facemesh.in -o requirements/peers-facemesh.txt
 
 # One version of each package for every Python and platform, so that results do not depend on either.
 LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
