@@ -271,3 +271,20 @@ def test_schema_message_has_the_agreed_keys(golden: ModuleType) -> None:
     assert agreed <= set(schema)
     assert schema["axes"]["camera"] == "opencv: x right, y down, z forward"
     assert schema["axes"]["head"].startswith("subject-left positive")
+
+
+def test_the_documentation_names_every_key() -> None:
+    documentation = (GOLDEN.parents[1] / "docs" / "wire.md").read_text(encoding="utf-8")
+
+    def keys(value: Any) -> set[str]:
+        if isinstance(value, list):
+            return set().union(*map(keys, value))
+        if isinstance(value, dict):
+            return set(value).union(*map(keys, value.values()))
+        return set()
+
+    for name in NAMES:
+        if "latest" not in name:
+            missing = [key for key in keys(msgpack.unpackb(read(name))) if f"`{key}" not in documentation]
+            missing = [key for key in missing if f".{key}`" not in documentation]
+            assert missing == [], name

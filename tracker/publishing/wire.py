@@ -211,12 +211,15 @@ def encode_event(
 ) -> dict[str, Any]:
     """The ``face/event/`` map: ``event`` is the kind, ``fields`` are added beside it; non-finite numbers become nil."""
     header = {"v": WIRE_VERSION, "stream": stream, "seq": seq, "t_publish": t_publish_ns, "t_unix": t_unix_ns}
-    return {**plain(fields), **header, "event": kind}
+    header["event"] = kind
+    # Once to come first, once more so that no field replaces it.
+    return {**header, **plain(fields), **header}
 
 
 def encode_status(fields: Mapping[str, Any], *, stream: str, seq: int, t_publish_ns: int) -> dict[str, Any]:
     """The ``face/status/`` map: ``fields`` beside the header; non-finite numbers become nil."""
-    return {**plain(fields), "v": WIRE_VERSION, "stream": stream, "seq": seq, "t_publish": t_publish_ns}
+    header = {"v": WIRE_VERSION, "stream": stream, "seq": seq, "t_publish": t_publish_ns}
+    return {**header, **plain(fields), **header}
 
 
 def encode_timecode(pts_s: Fraction | None, rate: Fraction | None) -> list[int | float] | None:
