@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
 from tracker.fitting.expression_prior import ExpressionPrior
-from tracker.fitting.identity import IdentityBelief, IdentityConfig
+from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.solver import FitState, Solution, Solver, Target
@@ -23,7 +23,7 @@ Float32 = NDArray[np.float32]
 class FitConfig:
     """How a face is fitted."""
 
-    correlated_landmarks: float = 12.0
+    correlated_landmarks: float = 2.0
     """How many landmarks err together: the factor by which the landmark term is scaled down."""
     warm_iterations: int = 2
     cold_rigid_iterations: int = 8
@@ -57,12 +57,13 @@ class FaceFitter:
         self._solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
         self.identity = IdentityBelief(model.identity_count, self._config.identity)
+        self._watch = PersonWatch()
         self._state: FitState | None = None
         self._camera: Camera | None = None
         self._age = 0
 
     def fit(self, observation: FaceObservation, camera: Camera) -> FittedFace:
-        """Fit one frame. Cold on the first one, after ``restart`` and when the frame size changes; warm otherwise."""
+        """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise."""
         target = self._target(observation)
         cold = self._state is None or camera != self._camera
         if not cold:
@@ -71,6 +72,10 @@ class FaceFitter:
             cold = self._residual(observation, solution) > self._config.restart_residual * width
         if cold:
             solution = self._cold(observation, camera, target)
+        elif self._is_other_person(observation, solution):
+            self.forget()
+            solution = self._cold(observation, camera, target)
+            cold = True
         self._state, self._camera = solution.state, camera
         self._age += 1
         return FittedFace(
@@ -83,15 +88,12 @@ class FaceFitter:
             cold=cold,
         )
 
-    def restart(self) -> None:
-        """Start cold on the next frame, with the identity kept (after a loss)."""
-        self._state = None
-
     def forget(self) -> None:
         """Start cold with nothing known about the person."""
         self._state = None
         self._age = 0
         self.identity.reset()
+        self._watch.reset()
         self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
 
     def _target(self, observation: FaceObservation) -> Target:
@@ -126,6 +128,12 @@ class FaceFitter:
         moved = self._points.neutral_points() - before
         self.identity.learn(solution, float(np.sqrt((moved**2).sum(axis=1).mean())))
         return solution
+
+    def _is_other_person(self, observation: FaceObservation, solution: Solution) -> bool:
+        state = solution.state
+        if not (self.identity.frozen and self.identity.is_familiar(state.rotation, state.expression)):
+            return False
+        return self._watch.is_other_person(self._residual(observation, solution) / max(float(observation.box[2]), 1.0))
 
     def _residual(self, observation: FaceObservation, solution: Solution) -> float:
         offset = observation.landmarks.points[:, :2] - solution.projected

@@ -7,13 +7,13 @@ keyframes no longer move the face, the belief is frozen.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.fitting.solver import IdentityPrior, Solution
-from tracker.rotations import angle_between
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -39,37 +39,34 @@ class IdentityConfig:
     """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Keyframe:
-    rotation: Float64
-    expression: Float32
-
-
 class IdentityBelief:
     """What is known about the identity (Ni,) of one person."""
 
     def __init__(self, count: int, config: IdentityConfig | None = None) -> None:
         self._config = config or IdentityConfig()
         self._count = count
+        self.version = 0
+        """Grows with every change of the mean, also through ``reset``."""
         self.reset()
 
     def reset(self) -> None:
         """Forget the person."""
         self.mean: Float64 = np.zeros(self._count)
         self._evidence: Float64 = np.zeros((self._count, self._count))
-        self._keyframes: list[_Keyframe] = []
+        self._rotations: list[Float64] = []
+        self._expressions: list[Float32] = []
         self._settled = 0
         self.frozen = False
-        self.version = 0
+        self.version += 1
 
     @property
     def keyframe_count(self) -> int:
-        return len(self._keyframes)
+        return len(self._rotations)
 
     @property
     def information(self) -> Float64:
         """(Ni, Ni): the population's information plus what the keyframes add."""
-        count = len(self._keyframes)
+        count = self.keyframe_count
         share = min(1.0, self._config.information_cap / count) if count else 1.0
         total: Float64 = self._config.prior_weight * np.eye(self._count) + share * self._evidence
         return total
@@ -93,11 +90,17 @@ class IdentityBelief:
             return False
         if age < 64 and age & (age - 1) == 0:
             return True
-        return all(
-            angle_between(key.rotation, rotation) > self._config.novel_rotation_rad
-            or float(np.abs(key.expression - expression).sum()) > self._config.novel_expression
-            for key in self._keyframes
-        )
+        return not self.is_familiar(rotation, expression)
+
+    def is_familiar(self, rotation: Float64, expression: Float32) -> bool:
+        """Whether some keyframe was much like this pose (3, 3) and expression (Ne,)."""
+        if not self._rotations:
+            return False
+        # The angle between rotations follows from the trace of one times the other's transpose.
+        cosines = (np.tensordot(np.stack(self._rotations), rotation, axes=2) - 1.0) / 2.0
+        moved = np.abs(np.stack(self._expressions) - expression).sum(axis=1)
+        near = cosines > math.cos(self._config.novel_rotation_rad)
+        return bool((near & (moved < self._config.novel_expression)).any())
 
     def learn(self, solution: Solution, moved_m: float) -> None:
         """Add a joint solution as a keyframe. ``moved_m``: RMS motion of the relaxed landmarks it caused."""
@@ -108,8 +111,35 @@ class IdentityBelief:
         marginal = data - cross.T @ np.linalg.solve(normal[:nuisance, :nuisance], cross)
         self._evidence += 0.5 * (marginal + marginal.T)
         self.mean = solution.identity.astype(np.float64)
-        self._keyframes.append(_Keyframe(solution.state.rotation, solution.state.expression))
+        self._rotations.append(solution.state.rotation)
+        self._expressions.append(solution.state.expression)
         self.version += 1
         self._settled = self._settled + 1 if moved_m < self._config.settle_m else 0
-        if self._settled >= self._config.settle_keyframes or len(self._keyframes) >= self._config.max_keyframes:
+        if self._settled >= self._config.settle_keyframes or self.keyframe_count >= self._config.max_keyframes:
             self.frozen = True
+
+
+class PersonWatch:
+    """Notices that a frozen identity is not the person in the picture any more: poses that used to fit well fit badly for long."""
+
+    _BASELINE_FRAMES = 30
+    _PATIENCE_FRAMES = 45
+    _FACTOR = 1.5
+    _FLOOR = 0.002
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Start over with the next familiar frames as what is normal."""
+        self._baseline: list[float] = []
+        self._evidence = 0
+
+    def is_other_person(self, misfit: float) -> bool:
+        """Take in a familiar frame's misfit (median residual over face width); True once another person is the better story."""
+        if len(self._baseline) < self._BASELINE_FRAMES:
+            self._baseline.append(misfit)
+            return False
+        limit = self._FACTOR * float(np.median(self._baseline)) + self._FLOOR
+        self._evidence = self._evidence + 1 if misfit > limit else max(0, self._evidence - 1)
+        return self._evidence >= self._PATIENCE_FRAMES

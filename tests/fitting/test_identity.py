@@ -1,0 +1,89 @@
+"""Identity accumulates over frames, freezes, and is given up for another person."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.toy_model import LANDMARKS, toy_model
+from tracker.camera import Camera
+from tracker.fitting.fitter import FaceFitter, FitConfig
+from tracker.fitting.identity import IdentityConfig
+from tracker.fitting.landmark_model import LandmarkModel
+from tracker.rotations import matrix_from_rotvec
+from tracker.types import FaceObservation, Landmarks
+
+CAMERA = Camera.for_image(640, 480)
+CONFIG = FitConfig(correlated_landmarks=1.0, identity=IdentityConfig(prior_weight=1.0))
+
+
+def observations(identity: np.ndarray, count: int, seed: int, noise_px: float = 0.3) -> list[FaceObservation]:
+    """A person who turns the head and moves the face."""
+    rng = np.random.default_rng(seed)
+    points = LandmarkModel(toy_model(), "toy")
+    points.set_identity(identity)
+    seen = []
+    for k in range(count):
+        rotation = matrix_from_rotvec(0.3 * np.sin([k / 7, k / 5, k / 11])) @ np.diag([1.0, -1.0, -1.0])
+        expression = (0.25 + 0.25 * np.sin(k / (3 + np.arange(points.expression_count)))).astype(np.float32)
+        inside = rotation @ points.evaluate(expression) + np.array([[0.01], [0.0], [0.6]])
+        pixels = CAMERA.project(inside.T) + rng.normal(0, noise_px, (LANDMARKS, 2))
+        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        depth = (inside[2] - 0.6) * CAMERA.focal_px / 0.6
+        landmarks = Landmarks(
+            "toy", np.column_stack([pixels, depth]).astype(np.float32), np.full(LANDMARKS, noise_px, np.float32)
+        )
+        seen.append(FaceObservation(0, k, landmarks, 1.0, np.concatenate([low, high - low]).astype(np.float32)))
+    return seen
+
+
+def shape_error_m(fitter_identity: np.ndarray, truth: np.ndarray) -> float:
+    model = toy_model()
+    return float(np.linalg.norm(model.neutral_vertices(fitter_identity) - model.neutral_vertices(truth), axis=1).mean())
+
+
+@pytest.fixture
+def people() -> list[np.ndarray]:
+    rng = np.random.default_rng(8)
+    return [rng.normal(0, 1.5, toy_model().identity_count).astype(np.float32) for _ in range(2)]
+
+
+def test_identity_gets_better_with_frames_and_then_stays(people):
+    fitter = FaceFitter(toy_model(), "toy", CONFIG)
+    fitted = [fitter.fit(seen, CAMERA) for seen in observations(people[0], 120, seed=1)]
+    first, last = shape_error_m(fitted[0].identity, people[0]), shape_error_m(fitted[-1].identity, people[0])
+    mean_face = shape_error_m(np.zeros_like(people[0]), people[0])
+    assert last < 0.5 * first or last < 0.05 * mean_face
+    assert last < 0.2 * mean_face
+    assert fitter.identity.frozen
+    assert fitted[-1].identity_version == fitted[-20].identity_version
+    assert 0.0 < fitter.identity.confidence <= 1.0
+
+
+def test_information_grows_with_keyframes_up_to_the_cap(people):
+    fitter = FaceFitter(toy_model(), "toy", CONFIG)
+    traces = []
+    for seen in observations(people[0], 60, seed=2):
+        fitter.fit(seen, CAMERA)
+        traces.append(np.trace(fitter.identity.information))
+    assert traces[-1] > traces[0]
+    symmetric = fitter.identity.information
+    assert np.allclose(symmetric, symmetric.T)
+    assert np.linalg.eigvalsh(symmetric).min() >= 0.99 * CONFIG.identity.prior_weight
+
+
+def test_another_person_under_the_same_id_is_noticed(people):
+    fitter = FaceFitter(toy_model(), "toy", CONFIG)
+    for seen in observations(people[0], 200, seed=3):
+        same = fitter.fit(seen, CAMERA)
+    assert shape_error_m(same.identity, people[0]) < shape_error_m(same.identity, people[1])
+    for seen in observations(people[1], 300, seed=4):
+        other = fitter.fit(seen, CAMERA)
+    assert other.identity_version > same.identity_version
+    assert shape_error_m(other.identity, people[1]) < 0.3 * shape_error_m(same.identity, people[1])
+
+
+def test_the_same_person_is_not_given_up(people):
+    fitter = FaceFitter(toy_model(), "toy", CONFIG)
+    fitted = [fitter.fit(seen, CAMERA) for seen in observations(people[0], 400, seed=5)]
+    assert sum(face.cold for face in fitted) == 1
