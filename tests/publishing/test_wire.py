@@ -285,6 +285,8 @@ def test_the_documentation_names_every_key() -> None:
 
     for name in NAMES:
         if "latest" not in name:
-            missing = [key for key in keys(msgpack.unpackb(read(name))) if f"`{key}" not in documentation]
-            missing = [key for key in missing if f".{key}`" not in documentation]
+            message = msgpack.unpackb(read(name))
+            # Stages of the status have the names that the pipeline gives them.
+            expected = set(message) if name == "wire_status.bin" else keys(message)
+            missing = [key for key in expected if f"`{key}" not in documentation and f".{key}`" not in documentation]
             assert missing == [], name
