@@ -11,10 +11,6 @@ from numpy.typing import NDArray
 from tracker.landmarks.brightness import brightening
 from tracker.types import Detection, ImageRGB
 
-# Averaging reads every pixel, which takes 30 ms for an 8K picture. Above this many source pixels per thumbnail pixel
-# and axis rows and columns are skipped first.
-_AVERAGED = 4
-
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
@@ -31,13 +27,8 @@ class Thumbnail:
         height, width = image.shape[:2]
         ratio = size / max(height, width)
         columns, rows = max(round(width * ratio), 1), max(round(height * ratio), 1)
-        step = max(int(1 / ratio / _AVERAGED), 1)
-        if step > 1:
-            image = np.ascontiguousarray(image[step // 2 :: step, step // 2 :: step])
         square = np.zeros((size, size, 3), dtype=np.uint8)
-        interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, (columns, rows), interpolation=interpolation).astype(np.uint8, copy=False)
-        square[:rows, :columns] = _brightened(small)
+        square[:rows, :columns] = _brightened(_resized(image, columns, rows))
         return cls(square, (columns / width, rows / height))
 
     def reduced(self, size: int) -> Thumbnail:
@@ -51,6 +42,15 @@ class Thumbnail:
         scale = np.array(self.scale, dtype=np.float32)
         box = np.concatenate([found.box[:2] / scale, found.box[2:] / scale])
         return Detection(box=box, keypoints=found.keypoints / scale, score=found.score)
+
+
+def _resized(image: ImageRGB, columns: int, rows: int) -> ImageRGB:
+    """The picture at this size, the average of 16 pixels at most per pixel: all of them would be 26 ms for an 8K one."""
+    if image.shape[1] > 2 * columns:
+        image = cv2.resize(image, (2 * columns, 2 * rows), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+    shrinks = image.shape[1] > columns
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (columns, rows), interpolation=interpolation).astype(np.uint8, copy=False)
 
 
 def _brightened(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
