@@ -130,8 +130,7 @@ class FaceFitter:
         return solution
 
     def _is_other_person(self, observation: FaceObservation, solution: Solution) -> bool:
-        state = solution.state
-        if not (self.identity.frozen and self.identity.is_familiar(state.rotation, state.expression)):
+        if not (self.identity.frozen and self.identity.knows_view(solution.state.rotation)):
             return False
         return self._watch.is_other_person(self._residual(observation, solution) / max(float(observation.box[2]), 1.0))
 

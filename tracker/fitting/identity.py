@@ -90,17 +90,20 @@ class IdentityBelief:
             return False
         if age < 64 and age & (age - 1) == 0:
             return True
-        return not self.is_familiar(rotation, expression)
-
-    def is_familiar(self, rotation: Float64, expression: Float32) -> bool:
-        """Whether some keyframe was much like this pose (3, 3) and expression (Ne,)."""
         if not self._rotations:
-            return False
+            return True
+        moved = np.abs(np.stack(self._expressions) - expression).sum(axis=1)
+        return not bool((self._near(rotation) & (moved < self._config.novel_expression)).any())
+
+    def knows_view(self, rotation: Float64) -> bool:
+        """Whether some keyframe showed the head from much the same side."""
+        return bool(self._rotations) and bool(self._near(rotation).any())
+
+    def _near(self, rotation: Float64) -> NDArray[np.bool_]:
         # The angle between rotations follows from the trace of one times the other's transpose.
         cosines = (np.tensordot(np.stack(self._rotations), rotation, axes=2) - 1.0) / 2.0
-        moved = np.abs(np.stack(self._expressions) - expression).sum(axis=1)
-        near = cosines > math.cos(self._config.novel_rotation_rad)
-        return bool((near & (moved < self._config.novel_expression)).any())
+        near: NDArray[np.bool_] = cosines > math.cos(self._config.novel_rotation_rad)
+        return near
 
     def learn(self, solution: Solution, moved_m: float) -> None:
         """Add a joint solution as a keyframe. ``moved_m``: RMS motion of the relaxed landmarks it caused."""
@@ -120,7 +123,7 @@ class IdentityBelief:
 
 
 class PersonWatch:
-    """Notices that a frozen identity is not the person in the picture any more: poses that used to fit well fit badly for long."""
+    """Notices that a frozen identity is not the person in the picture any more: known views that fitted well fit badly for long."""
 
     _BASELINE_FRAMES = 30
     _PATIENCE_FRAMES = 45
@@ -131,12 +134,12 @@ class PersonWatch:
         self.reset()
 
     def reset(self) -> None:
-        """Start over with the next familiar frames as what is normal."""
+        """Start over with the next frames as what is normal."""
         self._baseline: list[float] = []
         self._evidence = 0
 
     def is_other_person(self, misfit: float) -> bool:
-        """Take in a familiar frame's misfit (median residual over face width); True once another person is the better story."""
+        """Take in the misfit of a frame from a known side (median residual over face width); True once another person is the better story."""
         if len(self._baseline) < self._BASELINE_FRAMES:
             self._baseline.append(misfit)
             return False
