@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.build_head import embedding, labels, rig
+from tools.build_head import embedding, labels, lids, rig
 from tools.build_head.archive import write_npz
 from tools.build_head.makehuman import MakeHuman
 from tools.build_head.population_head import HeadGeometry, build_geometry
@@ -36,6 +36,7 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
     ibug = embedding.ibug68(mediapipe)
     points = embedding.points_on(mediapipe, template, mesh.faces)
     parts = labels.vertex_parts(mesh, template)
+    basis = lids.fit_blinks(geometry.expressions.basis, mesh, template, mediapipe.faces, mediapipe.barycentric.astype(np.float64))
     neighbours = labels.vertex_neighbours(mesh.faces, len(template))
     metadata = {
         "name": "builtin",
@@ -53,7 +54,7 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
         "faces": mesh.faces,
         "identity_basis": _half(geometry.identity_basis),
         "identity_names": np.array([f"pc{i:03d}" for i in range(geometry.identity_basis.shape[2])]),
-        "expression_basis": _half(geometry.expressions.basis),
+        "expression_basis": _half(basis),
         "expression_names": np.array(ARKIT_NAMES),
         "expression_bounds": np.tile(np.array([0, 1], np.float32), (len(ARKIT_NAMES), 1)),
         "joint_names": np.array(rig.JOINT_NAMES),

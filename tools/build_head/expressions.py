@@ -66,6 +66,8 @@ def build_expressions(data: MakeHuman, mesh: HeadMesh, rest: Array, joints: Arra
     basis[:, :, ARKIT_INDEX["mouthClose"]] = both - basis[:, :, ARKIT_INDEX["jawOpen"]]
 
     for name, (joint, axis_angle) in rig.eye_drives().items():
+        # The targets turn the eye by 10 to 15 degrees; the lids follow the larger turn used here.
+        basis[:, :, ARKIT_INDEX[name]] *= rig.LID_FOLLOW[name.removesuffix("Left").removesuffix("Right")]
         drive[ARKIT_INDEX[name], rig.JOINT_NAMES.index(joint)] = axis_angle
     return Expressions(_mirrored_pairs(basis, mesh), drive, weights)
 

@@ -17,6 +17,8 @@ JAW_GROUP: Final = "joint-mouth"
 EYE_GROUPS: Final = {"eye_left": "helper-l-eye", "eye_right": "helper-r-eye"}
 LOOK_SIDEWAYS_RAD: Final = np.radians(30.0)
 LOOK_UP_DOWN_RAD: Final = np.radians(25.0)
+LID_FOLLOW: Final = {"eyeLookUp": 1.6, "eyeLookDown": 1.4, "eyeLookIn": 1.6, "eyeLookOut": 1.6}
+"""Factors on the sculpted lid motion of the gaze expressions."""
 
 Array = NDArray[np.float64]
 
