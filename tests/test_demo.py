@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,12 +14,18 @@ import numpy as np
 from tests.conftest import REPOSITORY
 
 
+def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "tools" / "demo.py"), *arguments]
+    # So that the tests also pass where the package is not installed.
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
 def test_a_clip_is_tracked_published_received_and_drawn(
     samples: Callable[[str], Path], networks: Path, tmp_path: Path
 ) -> None:
     clip = samples("single_face.mp4")
-    command = [sys.executable, str(REPOSITORY / "tools" / "demo.py"), "--clip", str(clip), "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    done = _demo("--clip", str(clip), "--out", str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "72 frames tracked, 72 with a face; 72 received over ZeroMQ" in done.stdout
     with np.load(tmp_path / "take.npz") as take:
@@ -33,7 +40,6 @@ def test_a_clip_is_tracked_published_received_and_drawn(
 
 
 def test_a_clip_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, str(REPOSITORY / "tools" / "demo.py"), "--clip", "no-such-clip", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    done = _demo("--clip", "no-such-clip", "--out", str(tmp_path))
     assert done.returncode == 2
     assert done.stderr == "demo: there is no sample 'no-such-clip'; `tracker samples list` shows them\n"
