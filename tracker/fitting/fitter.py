@@ -130,9 +130,10 @@ class FaceFitter:
         return solution
 
     def _is_other_person(self, observation: FaceObservation, solution: Solution) -> bool:
-        if not (self.identity.frozen and self.identity.knows_view(solution.state.rotation)):
+        if not self.identity.frozen:
             return False
-        return self._watch.is_other_person(self._residual(observation, solution) / max(float(observation.box[2]), 1.0))
+        misfit = self._residual(observation, solution) / max(float(observation.box[2]), 1.0)
+        return self._watch.is_other_person(misfit, known_view=self.identity.knows_view(solution.state.rotation))
 
     def _residual(self, observation: FaceObservation, solution: Solution) -> float:
         offset = observation.landmarks.points[:, :2] - solution.projected

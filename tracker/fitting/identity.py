@@ -123,11 +123,15 @@ class IdentityBelief:
 
 
 class PersonWatch:
-    """Notices that a frozen identity is not the person in the picture any more: known views that fitted well fit badly for long."""
+    """Notices that a frozen identity is not the person in the picture any more: what fitted well fits badly for long.
+
+    Sides of the head that no keyframe showed may fit worse without being somebody else's, so they count only when far worse.
+    """
 
     _BASELINE_FRAMES = 30
     _PATIENCE_FRAMES = 45
-    _FACTOR = 1.5
+    _FACTOR_KNOWN_VIEW = 1.5
+    _FACTOR_NEW_VIEW = 5.0
     _FLOOR = 0.002
 
     def __init__(self) -> None:
@@ -138,11 +142,12 @@ class PersonWatch:
         self._baseline: list[float] = []
         self._evidence = 0
 
-    def is_other_person(self, misfit: float) -> bool:
-        """Take in the misfit of a frame from a known side (median residual over face width); True once another person is the better story."""
+    def is_other_person(self, misfit: float, *, known_view: bool) -> bool:
+        """Take in a frame's misfit (median residual over face width); True once another person is the better story."""
         if len(self._baseline) < self._BASELINE_FRAMES:
             self._baseline.append(misfit)
             return False
-        limit = self._FACTOR * float(np.median(self._baseline)) + self._FLOOR
-        self._evidence = self._evidence + 1 if misfit > limit else max(0, self._evidence - 1)
+        factor = self._FACTOR_KNOWN_VIEW if known_view else self._FACTOR_NEW_VIEW
+        bad = misfit > factor * float(np.median(self._baseline)) + self._FLOOR
+        self._evidence = self._evidence + 1 if bad else max(0, self._evidence - 1)
         return self._evidence >= self._PATIENCE_FRAMES
