@@ -188,10 +188,13 @@ def _visible_candidates(
     corners = points[faces]
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area2 = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    low, high = corners.min(axis=1), corners.max(axis=1)
+    # Written out per corner: reductions over an axis of three are slow.
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
     # y points down in the image, so a triangle that is counter-clockwise from outside has negative area when it faces us.
     keep = (area2 < 0.0) if cull_back else (area2 != 0.0)
-    keep &= (depth[faces] > _NEAR_M).all(axis=1)
+    in_front = depth > _NEAR_M
+    if not in_front.all():
+        keep &= in_front[faces[:, 0]] & in_front[faces[:, 1]] & in_front[faces[:, 2]]
     keep &= (high[:, 0] > 0.0) & (low[:, 0] < width) & (high[:, 1] > 0.0) & (low[:, 1] < height)
     kept = np.flatnonzero(keep)
     return kept, corners[kept], area2[kept]

@@ -172,23 +172,29 @@ def _brow(points: Float32, side: str, mm: float, rng: np.random.Generator) -> Fl
     lower = points[list(CONTOUR[f"brow_{side}_lower"].points)]
     ground = _fill(np.concatenate([upper, lower[::-1]]), 1.2 * mm)
     strokes = np.zeros((_SKIN_PX, _SKIN_PX), np.uint8)
-    along, across = rng.uniform(0.0, 1.0, 520), rng.uniform(0.0, 1.0, 520)
-    grid = np.linspace(0.0, 1.0, len(upper))
-    for t, s in zip(along, across, strict=True):
-        top = np.array([np.interp(t, grid, upper[:, i]) for i in (0, 1)])
-        bottom = np.array([np.interp(t, grid, lower[:, i]) for i in (0, 1)])
-        # The paths run from the temple inwards.
-        tangent = np.array([np.interp(min(t + 0.1, 1.0), grid, upper[:, i]) for i in (0, 1)]) - top
-        outwards = -tangent / max(float(np.linalg.norm(tangent)), 1e-6)
-        rise = (top - bottom) / max(float(np.linalg.norm(top - bottom)), 1e-6)
-        lean = 0.25 + 0.75 * t
-        direction = outwards * (1.0 - 0.5 * lean) + rise * lean
-        start = bottom + (top - bottom) * s * 0.8
-        end = start + direction * mm * rng.uniform(3.0, 5.5)
-        ends = np.rint(np.stack([start, end]) * 16).astype(np.int32)
-        cv2.line(strokes, ends[0].tolist(), ends[1].tolist(), int(rng.integers(120, 255)), 1, cv2.LINE_AA, 4)
+    count = 520
+    along, across, length = (rng.uniform(low, high, count) for low, high in ((0.0, 1.0), (0.0, 0.8), (3.0, 5.5)))
+    top, bottom, ahead = _along(upper, along), _along(lower, along), _along(upper, np.minimum(along + 0.1, 1.0))
+    # The paths run from the temple inwards; hairs lean from upright at the nose to flat at the temple.
+    lean = (0.25 + 0.75 * along)[:, None]
+    direction = -_unit(ahead - top) * (1.0 - 0.5 * lean) + _unit(top - bottom) * lean
+    start = bottom + (top - bottom) * across[:, None]
+    ends = np.rint(np.stack([start, start + direction * (mm * length)[:, None]], axis=1) * 16).astype(np.int32)
+    for hair, shade in zip(ends, rng.integers(120, 255, count), strict=True):
+        cv2.polylines(strokes, [hair[:, None]], False, int(shade), 1, cv2.LINE_AA, 4)
     hairs: Float32 = 0.50 * ground + 0.62 * strokes.astype(np.float32) / 255.0
     return hairs
+
+
+def _along(path: Float32, t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (N, 2) at fractions (N,) of a path."""
+    grid = np.linspace(0.0, 1.0, len(path))
+    return np.stack([np.interp(t, grid, path[:, 0]), np.interp(t, grid, path[:, 1])], axis=1)
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    unit: NDArray[np.float64] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def _paint_eye(look: Complexion, rng: np.random.Generator) -> Float32:
