@@ -47,9 +47,11 @@ def write_video(
     container_format: str | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Encode ``images``; ``pts`` are in units of ``time_base``."""
     with av.open(str(path), "w", format=container_format, container_options=container_options or {}) as container:
+        container.metadata.update(metadata or {})
         stream = None
         for index, image in enumerate(images):
             if stream is None:

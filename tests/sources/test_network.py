@@ -80,6 +80,26 @@ def test_a_download_that_never_comes_back_fails_with_what_was_read(clip: bytes, 
         list(video)
 
 
+def test_close_ends_waiting_for_a_download(clip: bytes, events: Events) -> None:
+    def answer(handler: BaseHTTPRequestHandler, number: int) -> None:
+        if number:
+            handler.send_error(503)
+        else:
+            send_range(handler, clip, most=len(clip) // 2)
+
+    patient = Timeouts(open_s=1.5, read_s=0.6, give_up_s=600.0)
+    slow = Patience(first_retry_s=60.0, longest_retry_s=60.0)
+    with serve(answer) as address:
+        video = open_url(f"{address}/a.mp4", timeouts=patient, patience=slow, on_event=events)
+        reader = threading.Thread(target=lambda: list(video))
+        reader.start()
+        events.wait_for("stream-lost")
+        video.close()
+        reader.join(2)
+        assert not reader.is_alive()
+    assert video.state == "closed"
+
+
 def test_addresses_that_do_not_work() -> None:
     assert "404" in refusal(lambda handler, _: handler.send_error(404))
     assert "not a video" in refusal(lambda handler, _: send_range(handler, b"<html>hello</html>" * 100))

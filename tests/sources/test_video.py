@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from tests.sources.clips import flat, gray_level, quadrants, write_audio, write_video
 from tests.sources.conftest import Events
@@ -252,6 +255,21 @@ def test_sound_only(tmp_path: Path) -> None:
     one_line(error)
 
 
+def test_sound_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000, layout="mono")
+        cover = container.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 8, 6, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+        tone.sample_rate = 8000
+        picture = av.VideoFrame.from_ndarray(flat(8, 6, 9), format="rgb24")
+        container.mux([*cover.encode(picture), *cover.encode(None), *sound.encode(tone), *sound.encode(None)])
+    with pytest.raises(SourceError, match="no video, only a cover picture and audio"):
+        VideoFile(path)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist"):
         VideoFile(tmp_path / "none.mp4")
@@ -301,3 +319,44 @@ def test_close_ends_reading(tmp_path: Path) -> None:
     video.close()
     assert video.read() is None
     assert video.state == "closed"
+
+
+def test_metadata_in_another_encoding_is_no_obstacle(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", grays(3), metadata={"title": "caf\u00e9"})
+    content = path.read_bytes()
+    assert content.count("caf\u00e9".encode()) == 1
+    path.write_bytes(content.replace("caf\u00e9".encode(), b"caf\xe9\xe9"))
+    assert len(read_all(path)) == 3
+
+
+@pytest.mark.parametrize("name", ["whole.mkv", "whole.ts", "whole.mp4"])
+def test_damage_anywhere_ends_in_frames_or_one_line(tmp_path: Path, name: str) -> None:
+    movflags = {"movflags": "faststart"} if name.endswith("mp4") else {}
+    content = write_video(tmp_path / name, noise(12), container_options=movflags).read_bytes()
+    random = np.random.default_rng(7)
+    outcomes = set()
+    for attempt in range(20):
+        damaged = bytearray(content[: int(random.integers(1, len(content)))] if attempt % 2 else content)
+        for position in random.integers(0, len(damaged), size=int(random.choice([1, 20, 300]))):
+            damaged[position] = int(random.integers(256))
+        path = tmp_path / f"{attempt}-{name}"
+        path.write_bytes(damaged)
+        try:
+            times = [frame.t_capture_ns for frame in read_all(path)]
+            assert times == sorted(set(times))
+            outcomes.add("frames")
+        except SourceError as error:
+            assert "\n" not in str(error)
+            outcomes.add("refused")
+    assert "frames" in outcomes
+
+
+def test_close_from_another_thread_ends_reading(samples: Callable[[str], Path]) -> None:
+    for delay_s in (0.0, 0.003, 0.01, 0.02):
+        video = VideoFile(samples("WolfgangLanger_Pexels.mp4"))
+        closer = threading.Timer(delay_s, video.close)
+        closer.start()
+        count = sum(1 for _ in video)
+        closer.join()
+        assert count < 472
+        assert video.state == "closed"

@@ -114,7 +114,9 @@ class MediaReader:
         """
         self.name = name
         try:
-            container = av.open(address, "r", format=format_name, options=options or {}, timeout=timeout_s)
+            container = av.open(
+                address, "r", format=format_name, options=options or {}, timeout=timeout_s, metadata_errors="replace"
+            )
         except av.error.FFmpegError as error:
             raise SourceError(opening_error(name, error)) from error
         self.container = container
@@ -202,10 +204,9 @@ def _video_stream(container: InputContainer, name: str) -> VideoStream:
     covers = Disposition.attached_pic
     videos = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not videos:
-        kinds = sorted({str(stream.type) for stream in container.streams} - {"video"})
-        raise SourceError(
-            f"{name} has no video, only {' and '.join(kinds) or 'a cover'}; give a file with a video stream"
-        )
+        kinds = {str(stream.type) for stream in container.streams}
+        found = " and ".join(sorted(kind.replace("video", "a cover picture") for kind in kinds))
+        raise SourceError(f"{name} has no video, only {found or 'a header'}; give a file with a video stream")
     best = container.streams.best("video")
     stream = next((video for video in videos if best is not None and video.index == best.index), videos[0])
     if stream.codec_context is None:
@@ -223,6 +224,6 @@ def opening_error(name: str, error: av.error.FFmpegError) -> str:
         return f"{name} uses a protocol that this FFmpeg was built without; use rtsp, http, https, rtmp, tcp or udp"
     if isinstance(error, av.error.PermissionError):
         return f"{name} may not be read by this user; change its permissions or copy it"
-    if isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, av.error.InvalidDataError | av.error.EOFError):
         return f"{name} is not a video that FFmpeg can read (unfinished recording, damaged, or another kind of file)"
     return f"{name} cannot be opened: {error.strerror}"
