@@ -18,7 +18,7 @@ from tracker.sources.base import FrameSource
 from tracker.sources.live import Patience
 from tracker.sources.network import Timeouts, open_url, without_password
 
-TIMEOUTS = Timeouts(open_s=1.5, read_s=0.6, give_up_s=1.0)
+TIMEOUTS = Timeouts(open_s=1.5, read_s=1.0, give_up_s=1.0)
 PATIENCE = Patience(stall_s=0.25, first_retry_s=0.05, longest_retry_s=0.2)
 
 
