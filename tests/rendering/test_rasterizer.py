@@ -21,13 +21,16 @@ def reference(points, depth, faces, width, height, cull_back=True):
         for row in range(height):
             for column in range(width):
                 x, y = column + 0.5, row + 0.5
-                weights = np.array(
-                    [
-                        (bx - x) * (cy - y) - (by - y) * (cx - x),
-                        (cx - x) * (ay - y) - (cy - y) * (ax - x),
-                        (ax - x) * (by - y) - (ay - y) * (bx - x),
-                    ]
-                ) / area2
+                weights = (
+                    np.array(
+                        [
+                            (bx - x) * (cy - y) - (by - y) * (cx - x),
+                            (cx - x) * (ay - y) - (cy - y) * (ax - x),
+                            (ax - x) * (by - y) - (ay - y) * (bx - x),
+                        ]
+                    )
+                    / area2
+                )
                 if (np.abs(weights) < 1e-9).any() and (weights > -1e-9).all():
                     doubtful[row, column] = True
                 if (weights > 0).all():

@@ -37,8 +37,9 @@ examples:
   tracker render take.npz --video clip.mp4 --picture best.png   # one picture of the most telling frame
   tracker render take.npz --video clip.mp4 --picture f40.png --frame 40
 
---what mesh is the fitted surface, wire its contours with irises and gaze, landmarks the points that the network saw (recorded with
-`tracker process --with-landmarks`) each in a disc of one standard deviation, axes the head's x (red), y (green) and z (blue).
+--what mesh is the fitted surface, wire its contours with irises and gaze, landmarks the points that the network saw
+(recorded with `tracker process --with-landmarks`) each in a disc of one standard deviation, axes the head's x (red),
+y (green) and z (blue).
 Frames keep their time stamps and the sound stays. Ctrl-C leaves a file that plays up to where it came.
 """
 _MIN_HEIGHT: Final = 540
@@ -49,15 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.epilog = _EPILOG
     parser.add_argument("take", metavar="TAKE", type=Path, help="what `tracker process` or `run --record` has written")
-    parser.add_argument("--video", metavar="FILE", required=True, help="the video (or image folder) the take was made from")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="the video to write: .mp4, .mov or .mkv (H.264)")
+    parser.add_argument(
+        "--video", metavar="FILE", required=True, help="the video (or image folder) the take was made from"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, help="the video to write: .mp4, .mov or .mkv (H.264)"
+    )
     parser.add_argument("--what", choices=_WHAT, default="all", help="what to draw (default all)")
     parser.add_argument(
         "--picture", metavar="PNG", type=Path,
         help="also write one picture: frame, overlay, head from the side, expression bars",
     )  # fmt: skip
     parser.add_argument(
-        "--frame", metavar="N", type=int, help="frame of --picture, from 0 (default: the one with the strongest expression)"
+        "--frame",
+        metavar="N",
+        type=int,
+        help="frame of --picture, from 0 (default: the one with the strongest expression)",
     )
     parser.add_argument(
         "--size", metavar="WxH", type=_size,
@@ -67,7 +75,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--end", metavar="S", type=float, help="second to stop before (default: the end)")
     parser.add_argument("--no-sound", action="store_true", help="do not copy the sound")
     parser.add_argument(
-        "--face-model", default="builtin", metavar="NAME|PATH", help="the model the take was made with (default builtin)"
+        "--face-model",
+        default="builtin",
+        metavar="NAME|PATH",
+        help="the model the take was made with (default builtin)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -106,9 +117,13 @@ class _Job:
         with self._open() as source:
             frame = next((frame for frame, row in self._pairs(source) if row == wanted), None)
         if frame is None:
-            raise RecordingError(f"{self.args.video} has no frame {wanted}; is it the video that {self.take.path} was made from?")
+            raise RecordingError(
+                f"{self.args.video} has no frame {wanted}; is it the video that {self.take.path} was made from?"
+            )
         result = self.take.frame(wanted)
-        panel = picture(frame.image, result.camera, _largest(result), self.model, self.overlay, footer=_footer(result, wanted))
+        panel = picture(
+            frame.image, result.camera, _largest(result), self.model, self.overlay, footer=_footer(result, wanted)
+        )
         done, data = cv2.imencode(".png", cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
         if not done:
             raise RecordingError(f"cannot encode {self.args.picture}")
@@ -125,9 +140,13 @@ class _Job:
 
         rows = [row for row in range(len(self.take)) if self._in_range(self.take.frame(row))]
         if not rows:
-            raise ConfigError(f"{self.take.path} has no frame from --start {self.args.start:g} s{_until(self.args.end)}")
+            raise ConfigError(
+                f"{self.take.path} has no frame from --start {self.args.start:g} s{_until(self.args.end)}"
+            )
         if not any(self.take.frame(row).faces for row in rows):
-            raise RecordingError(f"{self.take.path} has no face in any of the {len(rows)} frames; there is nothing to draw")
+            raise RecordingError(
+                f"{self.take.path} has no face in any of the {len(rows)} frames; there is nothing to draw"
+            )
         first = self.take.frame(rows[0])
         width, height = _output_size(first.camera.width, first.camera.height, self.args.size)
         sound = None if self.args.no_sound else self.args.video
@@ -152,7 +171,9 @@ class _Job:
             except KeyboardInterrupt:
                 interrupted = True
         if interrupted:
-            _say(f"interrupted; {self.args.output} holds the first {writer.frame_count} of {len(rows)} frames and plays")
+            _say(
+                f"interrupted; {self.args.output} holds the first {writer.frame_count} of {len(rows)} frames and plays"
+            )
             return 130
         if writer.frame_count < len(rows):
             raise RecordingError(
@@ -202,7 +223,9 @@ class _Job:
         results = [self.take.frame(row) for row in range(len(self.take))]
         with_face = [row for row, result in enumerate(results) if any(face.tracked for face in result.faces)]
         if not with_face:
-            raise RecordingError(f"{self.take.path} has no face in any of its {len(self.take)} frames; there is nothing to draw")
+            raise RecordingError(
+                f"{self.take.path} has no face in any of its {len(self.take)} frames; there is nothing to draw"
+            )
         wanted: int | None = self.args.frame
         if wanted is None:
             return max(with_face, key=lambda row: _tells(results[row]))
@@ -210,7 +233,9 @@ class _Job:
             raise ConfigError(f"--frame {wanted}: {self.take.path} has frames 0..{len(results) - 1}")
         if wanted not in with_face:
             near = min(with_face, key=lambda row: abs(row - wanted))
-            raise RecordingError(f"frame {wanted} of {self.take.path} has no face; the nearest with one is --frame {near}")
+            raise RecordingError(
+                f"frame {wanted} of {self.take.path} has no face; the nearest with one is --frame {near}"
+            )
         return wanted
 
 
@@ -249,10 +274,13 @@ def _check_take(take: Take, model: FaceModel) -> None:
     made_with = take.meta["model"]
     if made_with["identity_count"] != model.identity_count or take.expression_names != model.expression_names:
         raise RecordingError(
-            f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; name its file with --face-model"
+            f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
+            f"name its file with --face-model"
         )
     if made_with["sha256"] != model.sha256:
-        _say(f"note: {take.path} was made with another version of '{model.name}'; the surface may sit differently than it did")
+        _say(
+            f"note: {take.path} was made with another version of '{model.name}'; the surface may sit differently than it did"
+        )
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -280,7 +308,9 @@ def _scaled(image: ImageRGB, width: int, height: int) -> ImageRGB:
     size = (min(width, round(image.shape[1] * scale)), min(height, round(image.shape[0] * scale)))
     if size == (image.shape[1], image.shape[0]):
         return image
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1.0 else cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1.0 else cv2.INTER_AREA), np.uint8
+    )
 
 
 def _padded(image: ImageRGB, width: int, height: int) -> ImageRGB:

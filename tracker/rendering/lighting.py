@@ -39,7 +39,9 @@ class Light:
         axis = axis / np.linalg.norm(axis)
         lobe = np.clip(towards @ axis, 0.0, 1.0) ** self.softness
         sky = 1.0 - 0.35 * towards[:, 1:2]
-        radiance: Float32 = sky * np.asarray(self.ambient, np.float32) + lobe[:, None] * np.asarray(self.lamp, np.float32)
+        radiance: Float32 = sky * np.asarray(self.ambient, np.float32) + lobe[:, None] * np.asarray(
+            self.lamp, np.float32
+        )
         return radiance
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.arkit import ARKIT_INDEX
 from tracker.camera import Camera
 from tracker.face_model.model import FaceModel
 from tracker.rendering import paint
@@ -51,6 +52,8 @@ _FACE_REGIONS: Final = frozenset(
 _IRIS_HIDDEN_BEHIND_M: Final = 0.0015
 _AXIS_LENGTH_M: Final = 0.045
 _GAZE_LENGTH_M: Final = 0.080
+_SHUT: Final = 0.6
+"""Blink weight above which an eye looks nowhere."""
 
 
 class Overlay:
@@ -111,34 +114,43 @@ class Overlay:
         facing = -np.einsum("vi,vi->v", normals, _unit(vertices))
         light = np.clip(normals @ np.array([-0.35, -0.55, -0.76], np.float32), 0.0, 1.0)
         attributes = np.stack([facing, light, self._skin], axis=1)
-        facing_px, light_px, skin_px = raster.interpolate(attributes).T
+        to_edge, fade = self._wire(points, raster)
+        corners = np.concatenate([attributes[self._model.faces[raster.kept]], to_edge], axis=2)
+        facing_px, light_px, skin_px, *to_edges = (
+            np.ascontiguousarray(x) for x in raster.interpolate_corners(corners).T
+        )
+        to_wire = np.minimum(np.minimum(to_edges[0], to_edges[1]), to_edges[2])
+        wire = np.clip(1.0 - to_wire, 0.0, 1.0) * fade[raster.kept_index] * smoothstep(0.1, 0.6, facing_px) * skin_px
+        opacity = skin_px * smoothstep(0.02, 0.42, facing_px) * np.float32(0.74 if solo else 0.44)
+        wire *= np.float32(0.34 if solo else 0.26)
         shade = 0.10 + 0.34 * np.clip(facing_px, 0.0, 1.0) + 0.58 * light_px
         gleam = 0.40 * np.clip(light_px, 0.0, 1.0) ** 14
-        colour = (shade[:, None] * _MESH_TINT + gleam[:, None]) * 255.0
-        opacity = (0.74 if solo else 0.44) * skin_px * smoothstep(0.02, 0.42, facing_px)
-
-        wire = self._wire_coverage(points, raster) * (0.34 if solo else 0.26) * smoothstep(0.1, 0.6, facing_px) * skin_px
         flat = image.reshape(-1, 3)
-        under = flat[raster.pixel].astype(np.float32)
+        under = flat[raster.pixel]
+        over = np.empty_like(under)
         # Keep some of the skin's own shading under the tint, so that the mesh looks laid onto the face.
-        mixed = under + (colour - under) * opacity[:, None]
-        mixed += (_WIRE_TINT - mixed) * wire[:, None]
-        flat[raster.pixel] = np.clip(mixed, 0.0, 255.0).astype(np.uint8)
+        for channel in range(3):
+            colour = (shade * _MESH_TINT[channel] + gleam) * np.float32(255.0)
+            mixed = under[:, channel] * (1.0 - opacity) + colour * opacity
+            mixed += (_WIRE_TINT[channel] - mixed) * wire
+            over[:, channel] = np.clip(mixed, 0.0, 255.0)
+        flat[raster.pixel] = over
 
-    def _wire_coverage(self, points: Float32, raster: Raster) -> Float32:
-        """How much of each pixel the quad wire covers, 0..1, from the distance to the triangle's edges."""
+    def _wire(self, points: Float32, raster: Raster) -> tuple[Float32, Float32]:
+        """For the quad wire: the corners' distances in pixels to the edges opposite them, (T, 3, 3), and its strength (T,).
+
+        Each distance, interpolated, is a pixel's distance to that edge.
+        """
         corners = points[self._model.faces[raster.kept]]
-        edges = np.stack([corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2], corners[:, 1] - corners[:, 0]], 1)
+        edges = np.stack(
+            [corners[:, 2] - corners[:, 1], corners[:, 0] - corners[:, 2], corners[:, 1] - corners[:, 0]], 1
+        )
         length = np.sqrt(np.einsum("fei,fei->fe", edges, edges))
         area2 = np.abs(edges[:, 1, 0] * edges[:, 2, 1] - edges[:, 1, 1] * edges[:, 2, 0])
         height = area2[:, None] / np.maximum(length, 1e-6)
         height = np.where(self._diagonal[raster.kept], np.float32(1e6), height)
-        # Each corner's distance to its opposite edge, interpolated, is the pixel's distance to that edge.
-        distance = raster.interpolate_corners(height[:, :, None] * np.eye(3, dtype=np.float32)).min(axis=1)
         # Where quads get as small as a few pixels the wire would only grey the picture: fade it out there.
-        fade = smoothstep(3.5, 9.0, length.max(axis=1))
-        coverage: Float32 = np.clip(1.0 - distance, 0.0, 1.0) * fade[raster.kept_index]
-        return coverage
+        return height[:, :, None] * np.eye(3, dtype=np.float32), smoothstep(3.5, 9.0, length.max(axis=1))
 
     def _contours(self, image: Image, camera: Camera, vertices: Float32, raster: Raster, line_px: int) -> None:
         if LANDMARK_SET not in self._model.embeddings:
@@ -161,15 +173,14 @@ class Overlay:
             for path, colour in runs:
                 paint.polyline(layer, path, colour, line_px)
 
-    def _eyes(
-        self, image: Image, camera: Camera, face: Face, vertices: Float32, raster: Raster, line_px: int
-    ) -> None:
+    def _eyes(self, image: Image, camera: Camera, face: Face, vertices: Float32, raster: Raster, line_px: int) -> None:
         if LANDMARK_SET not in self._model.embeddings:
             return
         points3 = self._model.landmarks(vertices, LANDMARK_SET)
         rotation = matrix_from_rotvec(face.params.rotation)
         turn = np.linspace(0.0, 2.0 * np.pi, 33)[:, None]
-        for iris, gaze in ((IRIS_LEFT, face.gaze_left), (IRIS_RIGHT, face.gaze_right)):
+        sides = ((IRIS_LEFT, face.gaze_left, "eyeBlinkLeft"), (IRIS_RIGHT, face.gaze_right, "eyeBlinkRight"))
+        for iris, gaze, blink in sides:
             centre, ring3 = points3[iris[0]], points3[list(iris[1:])]
             u, v = (ring3[0] - ring3[2]) / 2.0, (ring3[1] - ring3[3]) / 2.0
             circle3 = (ring3.mean(axis=0) + np.cos(turn) * u + np.sin(turn) * v).astype(np.float32)
@@ -177,12 +188,10 @@ class Overlay:
             seen = circle3[:, 2] < raster.depth_at(circle) + _IRIS_HIDDEN_BEHIND_M
             for run in _visible_runs(tuple(range(len(circle))), False, seen):
                 paint.polyline(image, circle[run], _IRIS, line_px)
-            if not seen.any():
+            if not seen.any() or face.arkit[ARKIT_INDEX[blink]] > _SHUT:
                 continue
             yaw, pitch = (float(value) for value in gaze)
-            direction = rotation @ np.array(
-                [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
-            )
+            direction = rotation @ np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
             ray3 = (centre + np.array([[0.0], [_GAZE_LENGTH_M]]) * direction).astype(np.float32)
             if ray3[1, 2] > 0.01:
                 self._ray(image, camera.project(ray3), _GAZE, line_px)
@@ -198,18 +207,18 @@ class Overlay:
     @staticmethod
     def _landmarks(image: Image, face: Face, scale: float, solo: bool) -> None:
         points = face.landmarks.points[:, :2] * scale
+        sigma = face.landmarks.sigma * scale
+        finite = np.isfinite(points).all(axis=1) & np.isfinite(sigma)
+        points, sigma = points[finite], sigma[finite]
         if not len(points):
             return
-        sigma = face.landmarks.sigma * scale
-        box = _box_around(points, margin_px=float(sigma.max(initial=1.0)) + 4)
+        box = _box_around(points, margin_px=float(sigma.max()) + 4)
         if solo:
             with paint.translucent(image, 0.35, box) as layer:
-                for point, radius in zip(points, sigma, strict=True):
-                    paint.disc(layer, point, float(radius), _SIGMA)
+                paint.discs(layer, points, sigma.tolist(), _SIGMA)
         dot = max(0.6, np.sqrt(box[2] * box[3]) / 520.0)
         with paint.translucent(image, 0.9 if solo else 0.6, box) as layer:
-            for point in points:
-                paint.disc(layer, point, dot, _LANDMARK)
+            paint.discs(layer, points, [dot] * len(points), _LANDMARK)
 
     def _axes(self, image: Image, camera: Camera, face: Face, vertices: Float32, line_px: int) -> None:
         rotation = matrix_from_rotvec(face.params.rotation).astype(np.float32)

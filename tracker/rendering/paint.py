@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import cv2
@@ -20,7 +20,7 @@ _FONT_HEIGHT_PX = 22.0
 
 def to_fixed(points_px: NDArray[np.floating]) -> NDArray[np.int32]:
     """Continuous pixels (N, 2) as OpenCV's fixed point coordinates, whose pixel centres are integers."""
-    limited = np.clip(np.nan_to_num(points_px), -1e4, 3e4)
+    limited = np.clip(points_px, -1e4, 3e4)
     fixed: NDArray[np.int32] = np.rint((limited - 0.5) * (1 << _SHIFT)).astype(np.int32)
     return fixed
 
@@ -35,14 +35,13 @@ def polyline(
 
 def disc(image: Image, centre_px: NDArray[np.floating], radius_px: float, colour: Colour) -> None:
     """Fill an anti-aliased disc."""
-    x, y = (int(value) for value in to_fixed(np.asarray(centre_px)[None])[0])
-    cv2.circle(image, (x, y), max(1, round(radius_px * (1 << _SHIFT))), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    discs(image, np.asarray(centre_px)[None], [radius_px], colour)
 
 
-def ring(image: Image, centre_px: NDArray[np.floating], radius_px: float, colour: Colour, width_px: int = 1) -> None:
-    """Draw an anti-aliased circle."""
-    x, y = (int(value) for value in to_fixed(np.asarray(centre_px)[None])[0])
-    cv2.circle(image, (x, y), max(1, round(radius_px * (1 << _SHIFT))), colour, width_px, cv2.LINE_AA, _SHIFT)
+def discs(image: Image, centres_px: NDArray[np.floating], radii_px: Iterable[float], colour: Colour) -> None:
+    """Fill anti-aliased discs around centres (N, 2)."""
+    for (x, y), radius in zip(to_fixed(centres_px).tolist(), radii_px, strict=True):
+        cv2.circle(image, (x, y), max(1, round(radius * (1 << _SHIFT))), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
 @contextmanager
@@ -75,9 +74,7 @@ def text(image: Image, line: str, x: float, baseline_y: float, height_px: float,
     cv2.putText(image, line, origin, _FONT, height_px / _FONT_HEIGHT_PX, colour, 1, cv2.LINE_AA)
 
 
-def rounded_box(
-    image: Image, x: float, y: float, width: float, height: float, radius: float, colour: Colour
-) -> None:
+def rounded_box(image: Image, x: float, y: float, width: float, height: float, radius: float, colour: Colour) -> None:
     """Fill a box with round corners."""
     if width <= 0 or height <= 0:
         return

@@ -81,9 +81,7 @@ class HeadView:
         fit = min(height / extent[1], width / extent[2]) * 0.88
         camera = Camera(width * scale, height * scale, fit * distance * scale, width * scale / 2, height * scale / 2)
         in_camera = upright + np.array([0.0, 0.0, distance], np.float32)
-        raster = rasterize(
-            camera.project(in_camera), in_camera[:, 2], self._model.faces, camera.width, camera.height
-        )
+        raster = rasterize(camera.project(in_camera), in_camera[:, 2], self._model.faces, camera.width, camera.height)
         normals = self._normals(in_camera)
         values = raster.interpolate(np.concatenate([normals, self._albedo[:, None]], axis=1))
         normal, albedo = values[:, :3], values[:, 3]
@@ -203,7 +201,15 @@ def _row(columns: Sequence[tuple[str, Image]], gap: int, title: int) -> Image:
 
 def _clay_albedo(model: FaceModel) -> Float32:
     """Eyes lighter and the mouth darker than the rest, so that a side view reads as a face."""
-    tone = {"skin": 1.0, "eye_left": 1.12, "eye_right": 1.12, "lashes": 0.5, "inner_mouth": 0.45, "tongue": 0.6, "teeth": 1.1}
+    tone = {
+        "skin": 1.0,
+        "eye_left": 1.12,
+        "eye_right": 1.12,
+        "lashes": 0.5,
+        "inner_mouth": 0.45,
+        "tongue": 0.6,
+        "teeth": 1.1,
+    }
     values = np.array([tone.get(name, 1.0) for name in model.part_names], np.float32)
     albedo: Float32 = values[model.parts]
     return albedo

@@ -216,9 +216,7 @@ def _rows(
 
     with np.errstate(divide="ignore", invalid="ignore"):
         # Each edge starts at its upper end, whichever triangle it belongs to: neighbours get the same column to the last bit.
-        slope = [
-            (by_y[:, j, 0] - by_y[:, i, 0]) / (by_y[:, j, 1] - by_y[:, i, 1]) for i, j in ((0, 2), (0, 1), (1, 2))
-        ]
+        slope = [(by_y[:, j, 0] - by_y[:, i, 0]) / (by_y[:, j, 1] - by_y[:, i, 1]) for i, j in ((0, 2), (0, 1), (1, 2))]
     v0, v1 = by_y[face, 0], by_y[face, 1]
     long_x = v0[:, 0] + (centre - v0[:, 1]) * slope[0][face]
     upper = centre < v1[:, 1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.camera import Camera
-from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, FaceModel
+from tracker.face_model.model import FaceModel
 from tracker.rendering.lighting import HeadLighting, Light
 from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rendering.shading import NormalField, smoothstep
@@ -121,7 +121,7 @@ class FaceScene:
         """Linear colour (N, 3) from light (3), gloss, atlas coordinates (2) and distance to the hairline."""
         albedo8 = _sample(self._paint.atlas, values[:, 4:6])
         # The atlas holds square roots.
-        albedo = np.asarray(cv2.multiply(albedo8, albedo8, scale=1.0 / 65025.0, dtype=cv2.CV_32F))
+        albedo = np.asarray(cv2.multiply(albedo8, albedo8, scale=1.0 / 65025.0, dtype=cv2.CV_32F), np.float32)
         hairy = np.flatnonzero(values[:, 6] > -0.006)
         if len(hairy):
             near_hair = np.take(values, hairy, axis=0, mode="clip")
@@ -280,10 +280,11 @@ def _sample(image: NDArray[np.uint8], coordinates: Float32) -> NDArray[np.uint8]
     """Bilinear samples (N, C) of an image at pixels (N, 2), whose centres are integers."""
     count = len(coordinates)
     # cv2.remap limits the length of a row, so the list becomes an image of many.
-    packed = np.zeros((-(-count // _PACK) * _PACK, 2), np.float32)
-    packed[:count] = coordinates
-    seen = cv2.remap(image, packed.reshape(-1, _PACK, 2), None, cv2.INTER_LINEAR)
-    samples: NDArray[np.uint8] = np.asarray(seen, np.uint8).reshape(len(packed), -1)[:count]
+    packed = np.zeros((2, -(-count // _PACK) * _PACK), np.float32)
+    packed[:, :count] = coordinates.T
+    x, y = packed.reshape(2, -1, _PACK)
+    seen = cv2.remap(image, x, y, cv2.INTER_LINEAR)
+    samples: NDArray[np.uint8] = np.asarray(seen, np.uint8).reshape(packed.shape[1], -1)[:count]
     return samples
 
 
@@ -304,7 +305,8 @@ def _collar(model: FaceModel) -> Float32:
     half = np.ptp(neck, axis=0) / 2.0 * 1.08
     turn = np.arange(24) / 24.0 * 2.0 * np.pi
     ring = np.stack(
-        [middle[0] + half[0] * np.cos(turn), foot + 0.034 - 0.012 * np.sin(turn), middle[2] + half[2] * np.sin(turn)], axis=1
+        [middle[0] + half[0] * np.cos(turn), foot + 0.034 - 0.012 * np.sin(turn), middle[2] + half[2] * np.sin(turn)],
+        axis=1,
     )
     return ring.astype(np.float32)
 
@@ -345,5 +347,3 @@ def _display_table() -> NDArray[np.uint8]:
     rolled = np.where(linear < 0.6, linear, 0.6 + 0.4 * (1.0 - np.exp(-(linear - 0.6) / 0.4)))
     srgb = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * np.maximum(rolled, 1e-9) ** (1 / 2.4) - 0.055)
     return (np.clip(srgb, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-
-

@@ -21,9 +21,7 @@ class NormalField:
         """Area-weighted unit normals (V, 3) of vertices (V, 3), pointing out of counter-clockwise triangles."""
         a, b, c = (vertices[self._faces[:, i]] for i in range(3))
         face_normals = np.repeat(_cross(b - a, c - a), 3, axis=0)
-        normals = np.stack(
-            [np.bincount(self._corner, face_normals[:, i], self._count) for i in range(3)], axis=1
-        )
+        normals = np.stack([np.bincount(self._corner, face_normals[:, i], self._count) for i in range(3)], axis=1)
         length = np.sqrt(np.einsum("vi,vi->v", normals, normals))
         unit: Float32 = (normals / np.maximum(length, 1e-20)[:, None]).astype(np.float32)
         return unit

@@ -2,8 +2,8 @@
 
 Skin colour follows the two pigments that make it: reflectance = exp(-(melanin * a_m + haemoglobin * a_h)) times that of pale
 tissue (Beer-Lambert with two pigments, as in Tsumura 2003, "Image-based skin color and texture analysis/synthesis by extracting
-hemoglobin and melanin information in the skin"). Everything is placed
-by the model's own ``mediapipe478`` points, so the picture of a face moves with its geometry and nothing has to be painted by hand.
+hemoglobin and melanin information in the skin"). Everything is placed by the model's own ``mediapipe478`` points, so the
+paint moves with the geometry and no texture has to be made by hand.
 """
 
 from __future__ import annotations
@@ -201,11 +201,12 @@ def _paint_eye(look: Complexion, rng: np.random.Generator) -> Float32:
     """The front of an eyeball: sclera, iris of unit radius 0.25 of the tile, pupil."""
     axis = (np.arange(_EYE_PX, dtype=np.float32) + 0.5) / _EYE_PX * 2.0 - 1.0
     x, y = np.meshgrid(axis, axis)
-    radius, angle = np.hypot(x, y) * 2.0, np.arctan2(y, x)
-    sclera = np.array([0.66, 0.62, 0.58], np.float32) * (1.0 - 0.22 * smoothstep(1.1, 2.2, radius))[..., None]
-    sclera = sclera * np.array([1.0, 0.94, 0.92], np.float32) ** smoothstep(1.3, 2.0, radius)[..., None]
+    radius, angle = np.float32(2.0) * np.hypot(x, y), np.arctan2(y, x)
+    sclera = np.array([0.66, 0.62, 0.58]) * (1.0 - 0.22 * smoothstep(1.1, 2.2, radius))[..., None]
+    # Pinker towards the corners.
+    sclera = sclera * (1.0 - np.array([0.0, 0.06, 0.08]) * smoothstep(1.3, 2.0, radius)[..., None])
     fibres = np.interp(angle, np.linspace(-np.pi, np.pi, 180), _wrapped(rng.uniform(0.6, 1.3, 180)))
-    iris = np.array(look.iris, np.float32) * (fibres * (0.75 + 0.65 * np.clip(radius, 0, 1)))[..., None]
+    iris = np.array(look.iris) * (fibres * (0.75 + 0.65 * np.clip(radius, 0, 1)))[..., None]
     iris *= (1.0 - 0.75 * smoothstep(0.82, 1.0, radius))[..., None]
     iris *= smoothstep(0.34, 0.42, radius)[..., None]
     eye: Float32 = (iris + (sclera - iris) * smoothstep(0.96, 1.08, radius)[..., None]).astype(np.float32)

@@ -52,9 +52,12 @@ class VideoWriter:
         if path.suffix.lower() not in SUFFIXES:
             raise RecordingError(f"cannot write {path}: expected a name ending in {', '.join(SUFFIXES)}")
         if width < 2 or height < 2:
-            raise RecordingError(f"cannot write {path}: H.264 needs at least 2x2 pixels, the frames have {width}x{height}")
+            raise RecordingError(
+                f"cannot write {path}: H.264 needs at least 2x2 pixels, the frames have {width}x{height}"
+            )
         self.path = path
         self.frame_count = 0
+        self._closed = False
         self._size = (width - width % 2, height - height % 2)
         self._first_s: Fraction | None = None
         self._last_pts = -1
@@ -111,17 +114,17 @@ class VideoWriter:
 
     def close(self) -> None:
         """Write what the encoder still holds and finish the file. May be called twice."""
-        if self._container is None:
+        if self._closed:
             return
-        container, self._container = self._container, None
+        self._closed = True
         try:
             if self.frame_count:
                 for packet in self._video.encode(None):
-                    container.mux(packet)
+                    self._container.mux(packet)
+            self._container.close()
         except (OSError, av.error.FFmpegError) as error:
             raise RecordingError(f"cannot finish {self.path}: {error.strerror or error}") from error
         finally:
-            container.close()
             self._sound.close()
 
     def _copy_sound(self, until_s: Fraction) -> None:
@@ -139,7 +142,7 @@ class _Sound:
         self.state = "none"
         self.stream: AudioStream | None = None
         self._container: InputContainer | None = None
-        self._waiting: Packet | None = None
+        self._waiting: Packet[AudioStream] | None = None
         if path is None or not Path(path).is_file():
             return
         try:
@@ -155,9 +158,9 @@ class _Sound:
             return
         self.stream = stream
         self.state = "copied"
-        self._packets: Iterator[Packet] = self._container.demux(stream)
+        self._packets: Iterator[Packet[AudioStream]] = self._container.demux(stream)
 
-    def packets(self, start_s: Fraction, until_s: Fraction) -> Iterator[Packet]:
+    def packets(self, start_s: Fraction, until_s: Fraction) -> Iterator[Packet[AudioStream]]:
         """Packets that begin between the two times, their own time counted from ``start_s``."""
         while self.stream is not None:
             packet = self._waiting or next(self._packets, None)

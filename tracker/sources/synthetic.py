@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tracker.rendering.scene import FaceScene
 
 Float32 = NDArray[np.float32]
+Packed = NDArray[np.integer | np.floating]
+"""A compressed picture as OpenCV hands it out."""
 
 LOOP_S: Final = 10
 """The face repeats its motion after this many seconds."""
@@ -60,8 +62,10 @@ class SyntheticSource(FrameSource):
             SourceError: the size is out of range.
         """
         width, height = size
-        if not (_MIN_SIDE_PX <= min(size) and max(size) <= _MAX_SIDE_PX):
-            raise SourceError(f"test: a size of {_MIN_SIDE_PX} to {_MAX_SIDE_PX} pixels was expected, got {width}x{height}")
+        if not (min(size) >= _MIN_SIDE_PX and max(size) <= _MAX_SIDE_PX):
+            raise SourceError(
+                f"test: a size of {_MIN_SIDE_PX} to {_MAX_SIDE_PX} pixels was expected, got {width}x{height}"
+            )
         self.name = "test"
         self.size = size
         self.rate = rate
@@ -130,9 +134,7 @@ class SyntheticSource(FrameSource):
                     break
                 now_ns = time.monotonic_ns()
                 self.dropped += self._shot is not None
-                self._shot = Frame(
-                    image, self._next, now_ns, "CLOCK_MONOTONIC", time.time_ns(), None, self.rate
-                )
+                self._shot = Frame(image, self._next, now_ns, "CLOCK_MONOTONIC", time.time_ns(), None, self.rate)
                 self._next += 1
                 self._changed.notify_all()
             due_ns = max(due_ns + period_ns, now_ns)
@@ -150,9 +152,7 @@ class _Film:
         self._model = load_face_model()
         self._identity = person(self._model)
         self._scene: FaceScene | None = None
-        self._kept: dict[int, NDArray[np.uint8]] | None = (
-            {} if camera.width * camera.height <= _KEPT_PIXELS else None
-        )
+        self._kept: dict[int, Packed] | None = {} if camera.width * camera.height <= _KEPT_PIXELS else None
 
     def truth(self, index: int) -> tuple[Float32, FaceParams]:
         t_s = (index % self._count) / self._count * LOOP_S
@@ -167,8 +167,8 @@ class _Film:
         if packed is None:
             _, packed = cv2.imencode(".jpg", cv2.cvtColor(self._drawn(index), cv2.COLOR_RGB2BGR), _JPEG)
             self._kept[index] = packed
-        image: ImageRGB = cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        return image
+        bgr = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _drawn(self, index: int) -> ImageRGB:
         if self._scene is None:
