@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +32,8 @@ _PARTS: Final = {
     "face": (0, 9409), "head": (9409, 11248), "mouth": (11248, 13294), "socket": (13294, 14062), "gums": (14062, 17039),
     "teeth": (17039, 21451), "eye_left": (21451, 23021), "eye_right": (23021, 24591),
 }  # fmt: skip
-_FACE_AREA: Final = 6706
-"""The model's narrow face area: where shape errors are measured."""
+FACE_VERTICES: Final = 9409
+"""The first so many vertices are the face with its ears."""
 _SUPERSAMPLE: Final = 2
 
 
@@ -50,16 +51,15 @@ class IctModel:
     """(52, V, 3) in ``ARKIT_NAMES`` order; tongueOut is zero."""
     landmarks68: NDArray[np.intp]
 
-    def vertices(self, identity: Float32, expression: Float32) -> Float32:
+    def relaxed(self, identity: Float32) -> Float32:
         """(V, 3)."""
-        shape: Float32 = self.mean + np.tensordot(identity, self.identity, 1) + np.tensordot(expression, self.expression, 1)
+        shape: Float32 = self.mean + np.tensordot(identity, self.identity, 1)
         return shape
 
-    def face_area(self, identity: Float32) -> Float32:
-        """(6706, 3) relaxed face without ears, neck and scalp."""
-        area = slice(0, _FACE_AREA)
-        neutral: Float32 = self.mean[area] + np.tensordot(identity, self.identity[:, area], 1)
-        return neutral
+    def vertices(self, identity: Float32, expression: Float32) -> Float32:
+        """(V, 3)."""
+        shape: Float32 = self.relaxed(identity) + np.tensordot(expression, self.expression, 1)
+        return shape
 
 
 def available() -> bool:
@@ -67,8 +67,9 @@ def available() -> bool:
     return ARCHIVE.is_file() and _LANDMARKS.is_file()
 
 
+@cache
 def load() -> IctModel:
-    """The model, from the cache after the first time (about 30 s)."""
+    """The model, from the user's cache after the first time (about 10 s)."""
     packed = ensure_cache_dir("evaluation") / "ict_facekit_light.npz"
     if not packed.is_file():
         _pack(packed)
