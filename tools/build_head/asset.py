@@ -37,7 +37,7 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
     points = embedding.points_on(mediapipe, template, mesh.faces)
     parts = labels.vertex_parts(mesh, template)
     basis = lids.fit_blinks(geometry.expressions.basis, mesh, template, mediapipe.faces, mediapipe.barycentric.astype(np.float64))
-    neighbours = labels.vertex_neighbours(mesh.faces, len(template))
+    on_ear = labels.sample_at_vertices(mesh, data.texture("ears")) > 0.5
     metadata = {
         "name": "builtin",
         "version": VERSION,
@@ -50,7 +50,7 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
     arrays: dict[str, NDArray[np.generic]] = {
         "format": np.array(1, np.int32),
         "meta_json": np.array(json.dumps(metadata, sort_keys=True)),
-        "template": template.astype(np.float32),
+        "template": _single(template),
         "faces": mesh.faces,
         "identity_basis": _half(geometry.identity_basis),
         "identity_names": np.array([f"pc{i:03d}" for i in range(geometry.identity_basis.shape[2])]),
@@ -59,17 +59,17 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
         "expression_bounds": np.tile(np.array([0, 1], np.float32), (len(ARKIT_NAMES), 1)),
         "joint_names": np.array(rig.JOINT_NAMES),
         "joint_parents": np.array(rig.JOINT_PARENTS, np.int32),
-        "joint_template": geometry.joint_template.astype(np.float32),
-        "joint_identity": geometry.joint_identity.astype(np.float32),
+        "joint_template": _single(geometry.joint_template),
+        "joint_identity": _single(geometry.joint_identity),
         "skin_weights": geometry.expressions.weights.astype(np.float32),
-        "joint_drive": geometry.expressions.joint_drive.astype(np.float32),
+        "joint_drive": _single(geometry.expressions.joint_drive),
         "uv": mesh.uv,
         "uv_faces": mesh.uv_faces,
         "mirror": mesh.mirror,
-        "skin_mask": labels.skin_mask(template, parts, neighbours, points).astype(np.float32),
+        "skin_mask": labels.skin_mask(mesh, template, parts, points).astype(np.float32),
         "vertex_parts": parts,
         "part_names": np.array(labels.PART_NAMES),
-        "regions": labels.regions(mesh, template, parts, points),
+        "regions": labels.regions(mesh, template, parts, points, on_ear),
         "region_names": np.array(labels.REGION_NAMES),
     }
     for name, points_set in (("mediapipe478", mediapipe), ("ibug68", ibug)):
@@ -77,6 +77,11 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
         arrays[f"embedding_{name}_barycentric"] = points_set.barycentric
         arrays[f"embedding_{name}_weight"] = points_set.weight
     return arrays
+
+
+def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    # Rounding to 10 nm keeps the last bits of the linear algebra library out of the file; adding zero turns -0 into 0.
+    return (np.round(values, 8) + 0.0).astype(np.float32)
 
 
 def _half(values: NDArray[np.float64]) -> NDArray[np.float16]:

@@ -26,11 +26,11 @@ IRIS_LEFT: Final = (473, 474, 475, 476, 477)
 """Centre, then the iris border towards the subject's left, up, right, down."""
 IBUG_INNER: Final = (
     70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
-    168, 197, 5, 4, 75, 97, 2, 326, 305,  # nose
+    168, 197, 5, 4, 240, 97, 2, 326, 460,  # nose
     33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,  # outer lips
     78, 82, 13, 312, 308, 317, 14, 87,  # inner lips
 )  # fmt: skip
-"""The points 17..67 of the iBUG set."""
-IBUG_JAW: Final = (127, 234, 93, 132, 58, 136, 150, 176, 152, 400, 379, 365, 288, 361, 323, 454, 356)
+"""The points 17..67 of the iBUG set; nearest on average over 43 hand-labelled faces, which the network was run on."""
+IBUG_JAW: Final = (127, 234, 132, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 361, 454, 356)
 """The points 0..16 of the iBUG set, subject's right to left."""
