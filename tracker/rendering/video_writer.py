@@ -65,20 +65,25 @@ class VideoWriter:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(path), "w")
-        except OSError as error:
+            self._video = self._add_video(rate or _DEFAULT_RATE)
+            self._audio: AudioStream | None = None
+            if self._sound.stream is not None:
+                self._audio = self._container.add_stream_from_template(self._sound.stream)
+            self._container.start_encoding()
+        except (OSError, av.error.FFmpegError) as error:
             self._sound.close()
             raise RecordingError(
                 f"cannot write {path}: {error.strerror or error}; choose a file in a folder that can be written"
             ) from error
-        self._video = self._container.add_stream("libx264", rate=rate or _DEFAULT_RATE)
-        assert isinstance(self._video, VideoStream)
-        self._video.width, self._video.height = self._size
-        self._video.pix_fmt = "yuv420p"
-        self._video.codec_context.time_base = _TIME_BASE
-        self._video.options = {"preset": "veryfast", "crf": "17"}
-        self._audio: AudioStream | None = None
-        if self._sound.stream is not None:
-            self._audio = self._container.add_stream_from_template(self._sound.stream)
+
+    def _add_video(self, rate: Fraction) -> VideoStream:
+        video = self._container.add_stream("libx264", rate=rate)
+        assert isinstance(video, VideoStream)
+        video.width, video.height = self._size
+        video.pix_fmt = "yuv420p"
+        video.codec_context.time_base = _TIME_BASE
+        video.options = {"preset": "veryfast", "crf": "17"}
+        return video
 
     @property
     def sound(self) -> str:
