@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -147,6 +151,30 @@ def test_saved_takes_hold_what_was_published(
     np.testing.assert_array_equal(seen.params.expression, params.expression)
     np.testing.assert_array_equal(seen.identity, face.identity)
     np.testing.assert_array_equal(seen.landmarks.points[:, :2], face.landmarks.points[:, :2])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent the POSIX way")
+def test_ctrl_c_keeps_what_was_saved(tmp_path: Path, free_ports: PublishConfig, golden: ModuleType) -> None:
+    model = load_face_model()
+    params = dataclasses.replace(golden.make_params(0.25), expression=golden.ramp(model.expression_count, 0, 1 / 64))
+    face = dataclasses.replace(
+        golden.make_face(), params=params, raw=params, identity=golden.ramp(model.identity_count)
+    )
+    take_file = tmp_path / "take.npz"
+    with (
+        Publisher(free_ports, describe_model(model)) as publisher,
+        streaming(publisher, lambda index: golden.make_result(face, index=index)),
+    ):
+        command = [sys.executable, "-m", "tracker", "listen", "--connect", publisher.endpoint, "--save", str(take_file)]
+        listener = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert listener.stdout is not None
+        for _ in range(5):
+            assert listener.stdout.readline()
+        listener.send_signal(signal.SIGINT)
+        _, err = listener.communicate(timeout=10)
+    assert listener.returncode == 130
+    assert "Traceback" not in err and "saved " in err
+    assert len(read_take(take_file)) >= 5
 
 
 def test_a_stream_of_another_model_is_not_saved(

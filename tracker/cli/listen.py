@@ -53,10 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--curve-keys", type=Path, metavar="DIR", help="our key folder, for a tracker that encrypts")
     parser.add_argument("--quiet", action="store_true", help="no view and no notes")
     parser.epilog = """examples:
-  tracker listen                                      watch the tracker on this machine
-  tracker listen --json | jq .faces[0].arkit.jawOpen  one number a frame
-  tracker listen --save take.npz --until-end          keep what comes
-  tracker listen --json --count 1 --timeout 5         is anybody there? (exit code 1 if not)
+  tracker listen                                        watch the tracker on this machine
+  tracker listen --json | jq '.faces[0].arkit.jawOpen'  one number a frame
+  tracker listen --save take.npz --until-end            keep what comes
+  tracker listen --json --count 1 --timeout 5           is anybody there? (exit code 1 if not)
   tracker listen --connect 192.168.1.20:5556 --curve-keys ~/.tracker-keys
 
 It may be started before the tracker and survives its restart. The latency shown is from capture to here and needs both to
