@@ -9,7 +9,8 @@ from tests.toy_model import toy_model
 from tracker.camera import Camera
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import similarity, start_pose
-from tracker.fitting.solver import FitState, IdentityPrior, Solver, Target
+from tracker.fitting.residuals import FitState, IdentityPrior, Residuals, Target
+from tracker.fitting.solver import Solver
 from tracker.rotations import angle_between, matrix_from_rotvec
 
 CAMERA = Camera.for_image(640, 480)
@@ -120,3 +121,34 @@ def test_similarity_never_mirrors():
     mirrored = source * [-1.0, 1.0, 1.0]
     _, rotation, _ = similarity(source, mirrored, np.ones(20))
     assert np.linalg.det(rotation) == pytest.approx(1.0)
+
+
+def test_gradient_matches_finite_differences(model):
+    rng = np.random.default_rng(6)
+    truth = make_truth(rng, model.expression_count)
+    target = target_of(observe(model, truth), model.expression_count, sigma=2.0)
+    start = perturbed(truth, rng)
+    start = FitState(start.rotation, start.translation, np.clip(start.expression, 0.1, 0.9))
+    prior = IdentityPrior(np.eye(model.identity_count), rng.normal(0, 1, model.identity_count))
+    residuals = Residuals(model)
+    zero = np.zeros(model.identity_count)
+
+    def cost(step: np.ndarray) -> float:
+        ne = model.expression_count
+        moved = FitState(
+            matrix_from_rotvec(step[:3]) @ start.rotation,
+            start.translation + step[3:6],
+            start.expression + step[6 : 6 + ne].astype(np.float32),
+        )
+        model.set_identity(step[6 + ne :].astype(np.float32))
+        return residuals.evaluate(CAMERA, target, moved, step[6 + ne :], prior).cost
+
+    size = 6 + model.expression_count + model.identity_count
+    at = residuals.evaluate(CAMERA, target, start, zero, prior)
+    _, descent = residuals.linearise(CAMERA, target, at, expression=True, prior=prior)
+    for index in range(size):
+        span = 2e-4 if index < 6 else 2e-2
+        step = np.eye(size)[index] * span
+        numeric = -(cost(step) - cost(-step)) / (2 * span) / 2
+        assert descent[index] == pytest.approx(numeric, rel=0.03, abs=0.03 * np.abs(descent).max() / 50)
+    model.set_identity(zero.astype(np.float32))

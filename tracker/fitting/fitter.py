@@ -13,7 +13,8 @@ from tracker.fitting.expression_prior import ExpressionPrior
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import start_pose
-from tracker.fitting.solver import FitState, Solution, Solver, Target
+from tracker.fitting.residuals import FitState, Target
+from tracker.fitting.solver import Solution, Solver
 from tracker.types import FaceObservation
 
 Float32 = NDArray[np.float32]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.fitting.solver import IdentityPrior, Solution
+from tracker.fitting.residuals import IdentityPrior
+from tracker.fitting.solver import Solution
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -35,7 +36,7 @@ class IdentityConfig:
     """Frozen once a keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
     settle_keyframes: int = 6
     """... this many times in a row."""
-    information_cap: float = 3.0
+    information_cap: float = 12.0
     """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
 
 

@@ -13,7 +13,7 @@ from tracker.camera import Camera
 from tracker.face_model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
 from tracker.fitting.recenter import Recenter
-from tracker.fitting.solver import FitState
+from tracker.fitting.residuals import FitState
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
 from tracker.smoothing import FaceSmoother, SmoothingConfig
 from tracker.types import Face, FaceObservation, FaceParams
