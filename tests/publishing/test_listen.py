@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -248,7 +249,10 @@ def test_received_frames_become_frame_results(golden: ModuleType) -> None:
     result = to_frame_result(frame, schema, {1: (2, golden.ramp(4))})
     original = golden.make_result(golden.make_face(), golden.make_face(2, tracked=False))
     assert result.rate == original.rate and result.camera == original.camera
-    assert abs(result.pts_s - original.pts_s) < 1e-9  # type: ignore[operator]
+    assert result.pts_s == original.pts_s
+    del frame["timecode"]
+    without = to_frame_result(frame, schema, {})
+    assert without.rate is None and without.pts_s == Fraction(frame["t_capture"], 10**9)
     first, second = result.faces
     assert first.identity_version == 2 and second.identity_version == 0
     np.testing.assert_array_equal(second.identity, np.zeros(4))

@@ -18,8 +18,7 @@ def to_frame_result(
     """The frame result behind a decoded frame (see ``wire``).
 
     What is not on the wire is filled in: the depth of landmarks is 0, values before smoothing are the smoothed ones unless
-    the stream holds ``raw``, the shape of a face whose identity was not announced yet is the mean (version 0), and media
-    times are exact to the nanosecond of ``t_capture``.
+    the stream holds ``raw``, and the shape of a face whose identity was not announced yet is the mean (version 0).
 
     Args:
         frame: as ``decode_frame`` returns it.
@@ -28,7 +27,7 @@ def to_frame_result(
     """
     intrinsics = frame["K"]
     width, height = frame["image"]
-    timecode = frame.get("timecode")
+    pts_s, rate = _media_time(frame)
     return FrameResult(
         index=frame["frame"],
         t_capture_ns=frame["t_capture"],
@@ -36,9 +35,20 @@ def to_frame_result(
         t_unix_ns=frame["t_unix"],
         camera=Camera(width, height, float(intrinsics[0, 0]), float(intrinsics[0, 2]), float(intrinsics[1, 2])),
         faces=tuple(_face(face, schema, identities) for face in frame["faces"]),
-        pts_s=Fraction(frame["t_capture"], 10**9) if frame["clock"] == "media" else None,
-        rate=None if timecode is None else Fraction(timecode[2], timecode[3]),
+        pts_s=pts_s,
+        rate=rate,
     )
+
+
+def _media_time(frame: Mapping[str, Any]) -> tuple[Fraction | None, Fraction | None]:
+    """Presentation time in seconds and frame rate, as exact as the wire has them."""
+    if "timecode" in frame:
+        number, subframe, numerator, denominator = frame["timecode"]
+        rate = Fraction(numerator, denominator)
+        if rate > 0:
+            # The float stands for a ratio of small numbers: of a time base and a frame rate.
+            return (number + Fraction(subframe).limit_denominator(1_000_000)) / rate, rate
+    return (Fraction(frame["t_capture"], 10**9) if frame["clock"] == "media" else None), None
 
 
 def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, tuple[int, Float32]]) -> Face:
