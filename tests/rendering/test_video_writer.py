@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -62,7 +63,7 @@ def test_equal_or_backward_times_still_make_a_file(tmp_path: Path) -> None:
             writer.write(gradient(64, 48, 9), t_s)
     times, _ = read_back(tmp_path / "t.mp4")
     assert len(times) == 4
-    assert all(b > a for a, b in zip(times, times[1:], strict=False))
+    assert all(b > a for a, b in pairwise(times))
 
 
 def make_sounding_clip(path: Path, codec: str) -> None:

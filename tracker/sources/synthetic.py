@@ -31,7 +31,7 @@ Packed = NDArray[np.integer | np.floating]
 LOOP_S: Final = 10
 """The face repeats its motion after this many seconds."""
 _DISTANCE_M: Final = 0.60
-_SUPERSAMPLE: Final = 1.5
+_SUPERSAMPLE: Final = 1.25
 _NOISE: Final = 1.0
 _MIN_SIDE_PX: Final = 32
 _MAX_SIDE_PX: Final = 4096
