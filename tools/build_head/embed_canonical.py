@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from tools.build_head.canonical_face import read_canonical_face
 from tools.build_head.feature_curves import FeatureCurves, resample, trace_curves
 from tools.build_head.makehuman import MakeHuman
 from tools.build_head.population_head import HeadGeometry, build_geometry
+from tools.build_head.reference import pose
 from tools.build_head.surface import closest_on_mesh, vertex_normals
 
 STIFFNESS = (30.0, 20.0, 10.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0, 1.0)
@@ -96,11 +98,53 @@ def tie_points(curves: FeatureCurves, canonical: Array) -> dict[int, Array]:
 
 
 def place(geometry: HeadGeometry, points: Array, normals: Array) -> tuple[NDArray[np.int32], Array]:
-    """Nearest points on the front skin: triangles and barycentric coordinates."""
-    parts = labels.vertex_parts(geometry.mesh, geometry.template)
-    front = (parts[geometry.mesh.faces] == labels.PART_NAMES.index("skin")).any(axis=1)
-    front &= geometry.template[geometry.mesh.faces][:, :, 2].max(axis=1) > -0.08
-    return closest_on_mesh(points, geometry.template, geometry.mesh.faces, front, normals)
+    """Nearest points on the front skin, on the right lip for lip points: triangles and barycentric coordinates."""
+    faces = np.zeros(len(points), np.int32)
+    barycentric = np.zeros((len(points), 3))
+    allowed = allowed_faces(geometry)
+    for index, mask in enumerate(allowed.masks):
+        chosen = np.flatnonzero(allowed.of_point[: len(points)] == index)
+        faces[chosen], barycentric[chosen] = closest_on_mesh(
+            points[chosen], geometry.template, geometry.mesh.faces, mask, normals[chosen]
+        )
+    return faces, barycentric
+
+
+@dataclass(frozen=True)
+class AllowedFaces:
+    """Where each of the 468 points may lie."""
+
+    masks: list[NDArray[np.bool_]]
+    """(F,) each: any front skin, skin without the lower lip, skin without the upper lip."""
+    of_point: NDArray[np.int64]
+    """(468,) index into ``masks``."""
+
+
+def allowed_faces(geometry: HeadGeometry) -> AllowedFaces:
+    """The lips touch, so the nearest surface may be the wrong lip's: tell them apart by where they go when the mouth opens."""
+    mesh, template = geometry.mesh, geometry.template
+    parts = labels.vertex_parts(mesh, template)
+    front = (parts[mesh.faces] == labels.PART_NAMES.index("skin")).any(axis=1)
+    front &= template[mesh.faces][:, :, 2].max(axis=1) > -0.08
+    opened = pose(geometry, {"jawOpen": 0.35})
+    drop = (template - opened)[mesh.faces][:, :, 1].mean(axis=1)
+    near = (np.abs(template[mesh.faces].mean(axis=1) - geometry_mouth(geometry)) < [0.024, 0.02, 0.03]).all(axis=1)
+    # Half of what the chin drops parts the lips, also close to the corners, where both drop a little.
+    fully = drop[near].max()
+    share = np.interp(np.abs(template[mesh.faces].mean(axis=1)[:, 0]), [0.0, 0.02], [0.4, 0.3])
+    lower = near & (drop > share * fully)
+    of_point = np.zeros(468, np.int64)
+    of_point[list(mp.LIP_UPPER)] = 1
+    of_point[list(mp.LIP_LOWER)] = 2
+    return AllowedFaces([front, front & ~lower, front & (lower | ~near)], of_point)
+
+
+def geometry_mouth(geometry: HeadGeometry) -> Array:
+    """(3,) a point between the lips: the front of the teeth, a little ahead."""
+    teeth = np.char.find(geometry.mesh.groups, "teeth") >= 0
+    middle = geometry.template[teeth].mean(axis=0)
+    middle[2] = geometry.template[teeth, 2].max() + 0.005
+    return middle
 
 
 def canonical_mirror(canonical: Array) -> NDArray[np.int64]:

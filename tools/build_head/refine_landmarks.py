@@ -18,10 +18,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from tools.build_head import embedding, identity, labels, rig
+from tools.build_head import embedding, identity, rig
 from tools.build_head import mediapipe_points as mp
 from tools.build_head.canonical_face import read_canonical_face
-from tools.build_head.embed_canonical import FLIP, canonical_mirror, place, write_embedding
+from tools.build_head.embed_canonical import FLIP, AllowedFaces, allowed_faces, canonical_mirror, place, write_embedding
 from tools.build_head.feature_curves import FeatureCurves, along, trace_curves
 from tools.build_head.makehuman import MakeHuman
 from tools.build_head.population_head import HeadGeometry, build_geometry
@@ -120,8 +120,7 @@ def collect(
     """Paint, detect, and trace each landmark back to the template."""
     rng = np.random.default_rng(identity.SEED + 1)
     votes = Votes()
-    parts = labels.vertex_parts(geometry.mesh, geometry.template)[geometry.mesh.faces]
-    skin = (parts == labels.PART_NAMES.index("skin")).any(axis=1)
+    allowed = allowed_faces(geometry)
     for number in range(pictures):
         weights = rng.normal(0, 0.8, geometry.identity_basis.shape[2])
         # Lips that touch have no inner contour: open every other mouth a little.
@@ -135,7 +134,7 @@ def collect(
         camera = start @ rotation.T + translation
         outline = camera[:, :2] / camera[:, 2:] * FOCAL_PX + np.array(SIZE) / 2
         found = network.detect(picture.image, outline)
-        vote(votes, geometry, picture, found, skin)
+        vote(votes, geometry, picture, found, allowed)
         if preview is not None and number < 12:
             save_preview(preview / f"portrait{number:02d}.png", picture.image, found)
     return votes
@@ -158,11 +157,12 @@ def random_look(rng: np.random.Generator, seed: int) -> dict[str, Array]:
     }
 
 
-def vote(votes: Votes, geometry: HeadGeometry, picture: Portrait, found: Array, skin: NDArray[np.bool_]) -> None:
+def vote(votes: Votes, geometry: HeadGeometry, picture: Portrait, found: Array, allowed: AllowedFaces) -> None:
     """Add what the pixels under the landmarks show, or the nearest skin where they show an eye, the mouth or nothing."""
     height, width = picture.triangle.shape
-    usable = (picture.triangle >= 0) & skin[picture.triangle]
+    usable_by = [(picture.triangle >= 0) & mask[picture.triangle] for mask in allowed.masks]
     for index, (x, y) in enumerate(found[:468]):
+        usable = usable_by[allowed.of_point[index]]
         column, row = int(x), int(y)
         if not (SEARCH_PX <= column < width - SEARCH_PX and SEARCH_PX <= row < height - SEARCH_PX):
             continue

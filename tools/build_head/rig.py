@@ -81,10 +81,10 @@ def jaw_weights(mesh: HeadMesh, rest: Array, offset: Array, jaw: Array, angle: f
     # Close to the axis the rotation moves nothing and the quotient means nothing: fade to zero within 15 mm.
     near = np.clip(np.linalg.norm(arm[:, 1:], axis=1) / 0.015, 0, 1)
     share = np.einsum("vi,vi->v", swing, offset) / np.maximum(reach, 1e-12)
-    weights = np.clip(share, 0.0, 1.0) * near
+    # What follows by a few per cent (the nose) is soft tissue, not bone: it stays in the expression basis.
+    weights = np.clip((share - 0.05) / 0.95, 0.0, 1.0) * near
     weights[(mesh.groups == "helper-lower-teeth") | (mesh.groups == "helper-tongue")] = 1.0
     weights[np.isin(mesh.groups, ("helper-upper-teeth", *EYE_GROUPS))] = 0.0
-    weights[weights < 0.02] = 0.0
     result: Array = (weights + weights[mesh.mirror]) / 2
     return result
 
