@@ -9,6 +9,7 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -149,7 +150,9 @@ class IctScene:
         coarse = rng.uniform(0.15, 0.7, (5, 7, 3)).astype(np.float32)
         self._room = coarse
 
-    def render(self, identity: Float32, expression: Float32, rotation: Float32, translation: Float32, camera: Camera) -> NDArray[np.uint8]:
+    def render(
+        self, identity: Float32, expression: Float32, rotation: Float32, translation: Float32, camera: Camera
+    ) -> NDArray[np.uint8]:
         """RGB uint8 of the camera's size, of a head with this pose (3, 3), (3,) in camera axes."""
         scale = _SUPERSAMPLE
         head = self._model.vertices(identity, expression)
@@ -200,13 +203,15 @@ class IctScene:
 
 def _inside(points: Float32, outline: Float32) -> NDArray[np.bool_]:
     polygon = (outline[:, :2] * 1e4).astype(np.float32)
-    return np.array([cv2.pointPolygonTest(polygon, (float(x * 1e4), float(y * 1e4)), False) >= 0 for x, y in points[:, :2]])
+    return np.array(
+        [cv2.pointPolygonTest(polygon, (float(x * 1e4), float(y * 1e4)), False) >= 0 for x, y in points[:, :2]]
+    )
 
 
 def _distance(points: Float32, line: Float32) -> Float32:
     """Distance of points (N, 2) to an open polyline (M, 2)."""
     nearest = np.full(len(points), np.inf, np.float32)
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         along = np.clip(((points - start) @ (end - start)) / ((end - start) @ (end - start)), 0.0, 1.0)
         nearest = np.minimum(nearest, np.linalg.norm(points - start - along[:, None] * (end - start), axis=1))
     return nearest

@@ -83,8 +83,10 @@ def nearest(points: Floats, cloud: Floats, chunk: int = 512) -> NDArray[np.intp]
     )
 
 
-def surface_errors(points: Floats, cloud: Floats, normals: Floats, start: tuple[float, Float64, Float64], steps: int = 8) -> Float64:
-    """(N,) distances of points (N, 3) to the surface with vertices (M, 3) and normals (M, 3) after similarity ICP from ``start``."""
+def surface_errors(
+    points: Floats, cloud: Floats, normals: Floats, start: tuple[float, Float64, Float64], steps: int = 8
+) -> Float64:
+    """(N,) distances of points (N, 3) to the surface with vertices (M, 3) and normals, after ICP from ``start``."""
     scale, rotation, translation = start
     for _ in range(steps):
         moved = scale * points @ rotation.T + translation

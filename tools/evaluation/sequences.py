@@ -60,4 +60,4 @@ def poses(seed: int, depth_m: float = 0.55) -> tuple[NDArray[np.float64], Float3
     rotations = np.stack([FRONTAL @ matrix_from_rotvec(angle) for angle in angles])
     reach = np.array([0.04, 0.025, 0.05])
     sway = reach * np.sin(2.0 * np.pi * (rng.uniform(0.1, 0.25, 3) * t[:, None] + rng.uniform(size=3)))
-    return rotations, (sway + [0.0, 0.0, depth_m]).astype(np.float32)
+    return rotations, (sway + np.array([0.0, 0.0, depth_m])).astype(np.float32)

@@ -1,11 +1,11 @@
 """(c) Steadiness and lag together: either alone is easy.
 
-Jitter: one frame repeated with fresh noise of sigma 3, the eyes 64 px apart. Figures are the mean over landmarks
+Jitter: pictures held still, repeated with fresh noise of sigma 3, the eyes 64 px apart. Figures are the mean over landmarks
 of the standard deviation over frames, per coordinate, in % of the eye distance, and the pose's standard deviation about the
 camera's axes. The same for real still segments, where slow motion is taken out first.
 
-Lag: on real clips, the time shift (in frames, weighted by speed) that best explains the smoothed values by the raw ones, which lag
-nothing: smooth(t) = raw(t - lag). Given for landmarks, for pose and for expression weights, and apart for slow motion.
+Lag: on real clips, the time shift (in frames, weighted by speed) that best explains the smoothed values by the raw ones, which
+lag nothing: smooth(t) = raw(t - lag). Given for landmarks, for pose and for expression weights, and apart for slow motion.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from tracker.smoothing import SmoothingConfig
 from tracker.types import Face
 
 Floats = NDArray[np.float64]
+Image = NDArray[np.uint8]
 
 EYES_PX: Final = 64.0
 NOISE: Final = 3.0
 STILL_FRAMES: Final = 150
 _SETTLE: Final = 40
+_STILL_SHARED: Final = ("webcam_cap13.mp4", "talk_d9.mp4")
 _MOVING_SAMPLES: Final = ("single_face.mp4", "WolfgangLanger_Pexels.mp4")
 _MOVING_SHARED: Final = ("talk_d3.mp4", "talk_d6.mp4", "webcam_cap13.mp4", "grid_bbaf2n.mpg")
 _MOVING_FRAMES: Final = 240
@@ -57,13 +59,21 @@ class Motion:
     """(T, 52)."""
 
 
-def still_images(seed: int = 0) -> NDArray[np.uint8]:
-    """(T, H, W, 3): a photograph scaled so that the eyes are 64 px apart, with fresh noise in every frame."""
-    picture = next(iter(frames_of(sample("single_face.jpg")))).image
-    (seen,) = Follower().encode_images([picture] * 3)[-1].observations
+def still_sources() -> dict[str, Image]:
+    """Pictures that are held still: a sample photograph and the first frames of clips, from easy to hard."""
+    pictures = {"single_face.jpg": next(iter(frames_of(sample("single_face.jpg")))).image}
+    clips = [sample("WolfgangLanger_Pexels.mp4"), *(SHARED / "clips" / name for name in _STILL_SHARED)]
+    return pictures | {clip.name: next(iter(frames_of(clip, 1))).image for clip in clips if clip.is_file()}
+
+
+def still_images(follower: Follower, picture: Image, seed: int = 0) -> Image:
+    """(T, H, W, 3): a picture scaled so that the eyes are 64 px apart, with fresh noise in every frame."""
+    (seen,) = follower.encode_images([picture] * 3)[-1].observations
     scale = EYES_PX / eye_distance(seen.landmarks.points)
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR).astype(
+        np.float32
+    )
     rng = np.random.default_rng(seed)
     return np.stack([
         np.clip(small + rng.normal(0.0, NOISE, small.shape) + 0.5, 0, 255).astype(np.uint8) for _ in range(STILL_FRAMES)
@@ -80,7 +90,7 @@ def moving_clips() -> list[Path]:
 class Material:
     """The networks' view of everything that is judged; fits and smoothing are tried on it."""
 
-    still: list[Encoded]
+    stills: dict[str, list[Encoded]]
     clips: dict[str, list[Encoded]]
     set_name: str
 
@@ -89,7 +99,7 @@ def prepare(follower: Follower, clips: Sequence[Path] | None = None, frames: int
     """Run the networks once over the still and the clips."""
     chosen = moving_clips() if clips is None else list(clips)
     return Material(
-        follower.encode_images(still_images()),
+        {name: follower.encode_images(still_images(follower, picture)) for name, picture in still_sources().items()},
         {clip.name: follower.encode(frames_of(clip, frames)) for clip in chosen},
         follower.set_name,
     )
@@ -99,11 +109,13 @@ def evaluate(
     model: FaceModel, material: Material, smoothing: SmoothingConfig | None = None, fit_config: FitConfig | None = None
 ) -> dict[str, Any]:
     """Figures of raw and smoothed values."""
-    result: dict[str, Any] = {}
-    faces = fit(model, material.set_name, material.still, smoothing=smoothing, fit_config=fit_config)
-    for raw in (True, False):
-        motion = motion_of(model, material.still, faces, raw=raw)
-        result["still_raw" if raw else "still_smooth"] = still_figures(motion)
+    result: dict[str, Any] = {"raw": {}, "smooth": {}}
+    for name, encoded in material.stills.items():
+        faces = fit(model, material.set_name, encoded, smoothing=smoothing, fit_config=fit_config)
+        for kind in ("raw", "smooth"):
+            result[kind][name] = still_figures(motion_of(model, encoded, faces, raw=kind == "raw"))
+    for kind in ("raw", "smooth"):
+        result[kind]["worst"] = _worst(result[kind])
     pairs = []
     for encoded in material.clips.values():
         fitted = fit(model, material.set_name, encoded, smoothing=smoothing, fit_config=fit_config)
@@ -133,7 +145,9 @@ def motion_of(model: FaceModel, encoded: Sequence[Encoded], faces: Sequence[Face
         assert weights is not None
         arkit.append(weights)
     # One eye distance for the whole stream, or its own jitter would be added.
-    return Motion(np.array(landmarks, np.float64) * (100.0 / np.median(sizes)), np.array(turns), np.array(arkit, np.float64))
+    return Motion(
+        np.array(landmarks, np.float64) * (100.0 / np.median(sizes)), np.array(turns), np.array(arkit, np.float64)
+    )
 
 
 def still_figures(motion: Motion) -> dict[str, Any]:
@@ -181,11 +195,28 @@ def segment_figures(pairs: Sequence[tuple[Motion, Motion]]) -> dict[str, Any]:
         smooth_all.append(_roughness(smooth.landmarks[part]))
     if not raw_all:
         return {}
-    return {"raw_percent": _number(np.mean(raw_all)), "smooth_percent": _number(np.mean(smooth_all)), "segments": len(raw_all)}
+    return {
+        "raw_percent": _number(np.mean(raw_all)),
+        "smooth_percent": _number(np.mean(smooth_all)),
+        "segments": len(raw_all),
+    }
 
 
-def peer_still(peer: SubjectProcess, images: NDArray[np.uint8]) -> dict[str, Any]:
+def peer_stills(peer: SubjectProcess) -> dict[str, Any]:
     """The same jitter of a peer's landmarks and pose."""
+    follower = Follower()
+    figures = {name: _peer_still(peer, still_images(follower, picture)) for name, picture in still_sources().items()}
+    return {**figures, "worst": _worst(figures)}
+
+
+def _worst(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
+    names = [
+        name for name in ("landmarks_percent", "pose_std_max_deg") if all(name in each for each in figures.values())
+    ]
+    return {name: max(each[name] for each in figures.values()) for name in names}
+
+
+def _peer_still(peer: SubjectProcess, images: Image) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frames.npy"
         np.save(path, images)
@@ -200,7 +231,9 @@ def peer_still(peer: SubjectProcess, images: NDArray[np.uint8]) -> dict[str, Any
     return figures
 
 
-def _unbroken(encoded: Sequence[Encoded], faces: Sequence[Face | None]) -> list[tuple[list[Encoded], list[Face | None]]]:
+def _unbroken(
+    encoded: Sequence[Encoded], faces: Sequence[Face | None]
+) -> list[tuple[list[Encoded], list[Face | None]]]:
     """Runs of at least 30 frames of one face without a gap."""
     runs: list[tuple[list[Encoded], list[Face | None]]] = []
     current: tuple[list[Encoded], list[Face | None]] = ([], [])

@@ -1,7 +1,7 @@
-"""(b) Photographs with 68 placed points (dlib's examples, in the development data).
+"""(b) Photographs with 68 points (dlib's examples, in the development data; the lists say that its own predictor placed them).
 
-Each face is cut out with a margin and shown three times, so that the crop has settled. Errors are mean distances over the outer-eye
-distance; over the 51 inner points and over all 68, whose jaw line MediaPipe's mesh defines differently.
+Each face is cut out with a margin and shown three times, so that the crop has settled. Errors are mean distances over the
+outer-eye distance; over the 51 inner points and over all 68, whose jaw line MediaPipe's mesh defines differently.
 """
 
 from __future__ import annotations

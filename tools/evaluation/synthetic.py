@@ -1,8 +1,8 @@
 """(a) Rendered people of known pose, expression and identity.
 
-Rotation errors of ICT heads and of MediaPipe leave out the constant difference between head axes; position errors are given as they
-are and with the size-distance ambiguity of one view taken out (one scale per person). Identity is the distance of the relaxed
-face's surface to the true one after the best similarity, beside that of the model's mean face.
+Rotation errors of ICT heads and of MediaPipe leave out the constant difference between head axes. Position errors are given
+as they are and with the size-distance ambiguity of one view taken out (one scale per person). Identity is the distance of the
+relaxed surface to the true one after the best similarity, beside that of the mean face.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def evaluate(
     fit_config: FitConfig | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures per kind of person. ``peer`` is a running FaceLandmarker, or None."""
-    return {
-        kind: summarise(collect(model, follower, peer, kind, people, every, fit_config), kind) for kind in kinds
-    }
+    return {kind: summarise(collect(model, follower, peer, kind, people, every, fit_config), kind) for kind in kinds}
 
 
 def collect(
@@ -82,7 +80,11 @@ def collect(
         hints = [seen.observations[0].arkit_hint if seen.observations else None for seen in encoded]
         nothing = np.full(len(ARKIT_NAMES), np.nan)
         result.hint.append(
-            Track(result.raw[-1].rotation, result.raw[-1].translation, np.array([nothing if h is None else h for h in hints]))
+            Track(
+                result.raw[-1].rotation,
+                result.raw[-1].translation,
+                np.array([nothing if h is None else h for h in hints]),
+            )
         )
         if peer is not None:
             result.peer.append(_peer_track(peer, subject.images, FPS / every))
@@ -127,7 +129,8 @@ def shape_errors_mm(model: FaceModel, subject: Subject, identity: Float32) -> fl
     normals = NormalField(heads.faces, len(surface))(surface)
     # Inner landmarks give the first alignment; their definition differs a little between the models.
     start = metrics.similarity(model.landmarks(found, "ibug68")[17:], surface[heads.landmarks68[17:]])
-    return float(metrics.surface_errors(found[area], surface[: ict.FACE_VERTICES], normals[: ict.FACE_VERTICES], start).mean() * 1e3)
+    face = slice(ict.FACE_VERTICES)
+    return float(metrics.surface_errors(found[area], surface[face], normals[face], start).mean() * 1e3)
 
 
 def face_area(model: FaceModel) -> NDArray[np.intp]:
@@ -187,7 +190,9 @@ def _pose(tracks: Sequence[Track], people: Sequence[Subject], *, remove_offset: 
     }
 
 
-def _origin_offset(seen: NDArray[np.float64], real: NDArray[np.float64], rotation: NDArray[np.float64]) -> NDArray[np.float64]:
+def _origin_offset(
+    seen: NDArray[np.float64], real: NDArray[np.float64], rotation: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Constant offset in head axes between two definitions of the head's origin, in camera axes per frame (N, 3)."""
     in_head = np.einsum("nji,nj->ni", rotation, real - seen)
     # Depth apart, which the ambiguity of size spoils: what is left is what the turning head reveals.
