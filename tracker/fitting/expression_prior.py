@@ -16,7 +16,7 @@ from tracker.arkit import ARKIT_INDEX
 
 Float32 = NDArray[np.float32]
 
-_DEFAULT_SIGMA: Final = 0.1
+_DEFAULT_SIGMA: Final = 0.07
 _WITHOUT_HINT_SIGMA: Final = 0.25
 # The blendshape network keeps these near zero on every real clip: its silence says nothing about them.
 SILENT_SCORES: Final = frozenset(
@@ -26,12 +26,12 @@ SILENT_SCORES: Final = frozenset(
 # How far landmarks may pull a weight off its score. Chosen on rendered heads of another model (tools/evaluate.py synthetic):
 # wide where the fit knows better than the score (jaw, blinks), narrow where the score does (funnel, brows, lips).
 _SIGMA: Final[dict[str, float]] = {
-    "jawOpen": 0.3, "mouthClose": 0.06, "mouthSmileLeft": 0.12, "mouthSmileRight": 0.12,
-    "mouthPucker": 0.15, "mouthFunnel": 0.05, "mouthLeft": 0.08, "mouthRight": 0.08,
-    "mouthRollLower": 0.06, "mouthRollUpper": 0.06, "mouthUpperUpLeft": 0.08, "mouthUpperUpRight": 0.08,
-    "mouthLowerDownLeft": 0.08, "mouthLowerDownRight": 0.08,
+    "jawOpen": 0.3, "mouthClose": 0.03, "mouthSmileLeft": 0.12, "mouthSmileRight": 0.12,
+    "mouthPucker": 0.15, "mouthFunnel": 0.03, "mouthLeft": 0.06, "mouthRight": 0.06,
+    "mouthRollLower": 0.04, "mouthRollUpper": 0.04, "mouthUpperUpLeft": 0.05, "mouthUpperUpRight": 0.05,
+    "mouthLowerDownLeft": 0.05, "mouthLowerDownRight": 0.05,
     "eyeBlinkLeft": 0.3, "eyeBlinkRight": 0.3, "eyeWideLeft": 0.15, "eyeWideRight": 0.15,
-    "browInnerUp": 0.25, "browDownLeft": 0.1, "browDownRight": 0.1, "browOuterUpLeft": 0.2, "browOuterUpRight": 0.2,
+    "browInnerUp": 0.25, "browDownLeft": 0.05, "browDownRight": 0.05, "browOuterUpLeft": 0.2, "browOuterUpRight": 0.2,
     "jawLeft": 0.15, "jawRight": 0.15, "jawForward": 0.08,
     "cheekPuff": 0.1, "noseSneerLeft": 0.1, "noseSneerRight": 0.1, "cheekSquintLeft": 0.08, "cheekSquintRight": 0.08,
     "tongueOut": 0.02,

@@ -33,9 +33,9 @@ class IdentityConfig:
     """... or by this much expression (L1 norm of the weights)."""
     max_keyframes: int = 40
     settle_m: float = 0.00025
-    """Frozen once a keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
+    """Frozen once a novel keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
     settle_keyframes: int = 6
-    """... this many times in a row."""
+    """... this many times in a row. More of the same view cannot settle anything."""
     information_cap: float = 12.0
     """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
 
@@ -91,6 +91,9 @@ class IdentityBelief:
             return False
         if age < 64 and age & (age - 1) == 0:
             return True
+        return self._is_novel(rotation, expression)
+
+    def _is_novel(self, rotation: Float64, expression: Float32) -> bool:
         if not self._rotations:
             return True
         moved = np.abs(np.stack(self._expressions) - expression).sum(axis=1)
@@ -115,10 +118,14 @@ class IdentityBelief:
         marginal = data - cross.T @ np.linalg.solve(normal[:nuisance, :nuisance], cross)
         self._evidence += 0.5 * (marginal + marginal.T)
         self.mean = solution.identity.astype(np.float64)
+        novel = self._is_novel(solution.state.rotation, solution.state.expression)
         self._rotations.append(solution.state.rotation)
         self._expressions.append(solution.state.expression)
         self.version += 1
-        self._settled = self._settled + 1 if moved_m < self._config.settle_m else 0
+        if moved_m >= self._config.settle_m:
+            self._settled = 0
+        elif novel:
+            self._settled += 1
         if self._settled >= self._config.settle_keyframes or self.keyframe_count >= self._config.max_keyframes:
             self.frozen = True
 
