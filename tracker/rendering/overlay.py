@@ -121,7 +121,7 @@ class Overlay:
         )
         to_wire = np.minimum(np.minimum(to_edges[0], to_edges[1]), to_edges[2])
         wire = np.clip(1.0 - to_wire, 0.0, 1.0) * fade[raster.kept_index] * smoothstep(0.1, 0.6, facing_px) * skin_px
-        opacity = skin_px * smoothstep(0.02, 0.42, facing_px) * np.float32(0.74 if solo else 0.44)
+        opacity = skin_px * smoothstep(0.02, 0.42, facing_px) * np.float32(0.74 if solo else 0.52)
         wire *= np.float32(0.34 if solo else 0.26)
         shade = 0.10 + 0.34 * np.clip(facing_px, 0.0, 1.0) + 0.58 * light_px
         gleam = 0.40 * np.clip(light_px, 0.0, 1.0) ** 14
