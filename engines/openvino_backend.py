@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,13 +108,14 @@ def _dimensions(port: Any) -> list[int | None]:
 
 def _store(compiled: Any, blob: Path) -> None:
     """Keep the compiled network; a cache that cannot be written costs start-up time and nothing else."""
-    partial = blob.with_name(f".{blob.name}.part")
+    partial = blob.with_name(f".{blob.name}.{os.getpid()}.part")
     try:
         blob.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(compiled.export_model().getvalue())
         partial.replace(blob)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 class OpenVinoEngine(Engine):

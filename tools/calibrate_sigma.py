@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 
 DATA = Path(__file__).resolve().parent.parent / "tracker" / "landmarks" / "data"
 POINTS = 478
-FRAME_STEP = 15
+VIEWS_PER_CLIP = 24
 VERSIONS_PER_FRAME = 10
 FRONTAL_RAD = 0.15
 # Squared errors beyond this many times the median of their point are cut: they are lost faces, not uncertain points.
@@ -81,11 +81,11 @@ def main() -> int:
         f"{len(inputs)} disturbed crops; rms shift of a point per mille of the crop: {1e3 * math.sqrt(squared.mean() / 2):.2f}"
     )
     truth = hand_placed(encoder, args.faces)
-    disturbance = fit(inputs, squared, np.zeros(POINTS))
+    disturbance = fit(inputs, squared, np.zeros(squared.shape))
     halves = truth[0::2], truth[1::2]
     for fitted, held_out in (halves, halves[::-1]):
-        report("held-out half", fit(inputs, squared, floors(fitted, disturbance)), held_out)
-    model = fit(inputs, squared, floors(truth, disturbance))
+        report("held-out half", with_floor(inputs, squared, fitted, disturbance), held_out)
+    model = with_floor(inputs, squared, truth, disturbance)
     report("all faces", model, truth)
     typical = predicted(model, np.median(inputs, axis=0))
     print("sigma of a median crop, per mille of its side:", {
@@ -99,14 +99,15 @@ def main() -> int:
 
 
 def tracked(encoder: LandmarkEncoder, clip: Path) -> Iterator[tuple[NDArray[np.uint8], Roi]]:
-    """Every FRAME_STEP-th frame of a clip with the crop of its first face."""
+    """VIEWS_PER_CLIP frames of a clip, evenly spread, each with the crop of its first face."""
     follower = FaceFollower(encoder, FaceDetector())
     right, left = encoder.outer_eye_corners
     with av.open(str(clip)) as container:
+        step = max(container.streams.video[0].frames // VIEWS_PER_CLIP, 1)
         for index, decoded in enumerate(container.decode(video=0)):
             frame = Frame(decoded.to_ndarray(format="rgb24"), index, index * 40_000_000, "media", 0)
             faces = follower.process(frame)
-            if faces and index % FRAME_STEP == 0:
+            if faces and index % step == 0:
                 points = faces[0].landmarks.points
                 yield frame.image, roi_around(points, points[right], points[left])
 
@@ -320,9 +321,36 @@ def floors(faces: list[HandPlaced], disturbance: SigmaModel) -> Floats:
     return floor
 
 
+def with_floor(inputs: Floats, squared: Floats, faces: list[HandPlaced], disturbance: SigmaModel) -> SigmaModel:
+    """The model of disturbances and of what hand-placed points show beyond them, which grows as the face turns away."""
+    growth = turning(faces)
+    floor = floors(faces, disturbance) / np.mean(1 + growth * yaws(faces) ** 2)
+    model = fit(inputs, squared, floor * (1 + growth * inputs[:, [FEATURES.index("yaw_squared")]]))
+    # What is left is the difference between the clips' faces and the photographs'.
+    model.coefficients[0] += math.log(math.sqrt(np.mean(deviations(model, faces) ** 2) / 2))
+    return model
+
+
+def yaws(faces: list[HandPlaced]) -> Floats:
+    """The yaw of each face in radians."""
+    return np.array([face.features[FEATURES.index("yaw")] for face in faces], dtype=np.float64)
+
+
+def turning(faces: list[HandPlaced]) -> float:
+    """How much the variance against hand-placed points grows with yaw: it is proportional to 1 + this * yaw^2."""
+    variance = np.array([np.mean(face.error**2) for face in faces])
+    # Weighted least squares: the scatter of a variance grows with it.
+    weights = 1 / variance
+    design = np.stack([np.ones(len(faces)), yaws(faces) ** 2], axis=1)
+    constant, slope = np.linalg.lstsq(design * weights[:, None], variance * weights, rcond=None)[0]
+    growth = max(float(slope / constant), 0.0)
+    print(f"variance against hand-placed points grows as 1 + {growth:.1f} yaw^2")
+    return growth
+
+
 def fit(inputs: Floats, squared: Floats, floor: Floats) -> SigmaModel:
-    """The maximum-likelihood log-linear model of Gaussian errors with these squared lengths plus the floor."""
-    low, high = np.percentile(inputs, [1, 99], axis=0)
+    """The maximum-likelihood log-linear model of Gaussian errors with these squared lengths (S, N) plus the floor (S, N)."""
+    low, high = np.percentile(inputs, [0.5, 99.5], axis=0)
     clipped = np.clip(inputs, low, high)
     limit = OUTLIER * np.median(squared, axis=0)
     target = np.minimum(squared, limit) / 2 + floor + 1e-12
@@ -340,19 +368,24 @@ def fit(inputs: Floats, squared: Floats, floor: Floats) -> SigmaModel:
     return SigmaModel(*arrays)
 
 
-def report(title: str, model: SigmaModel, faces: list[HandPlaced]) -> None:
-    """How often hand-placed points lie within one and two sigma of the network's; 39 % and 86 % if the errors were
-    Gaussian.
-    """
+def deviations(model: SigmaModel, faces: list[HandPlaced]) -> Floats:
+    """Distance of the network's from the hand-placed points, in sigmas, (faces, 51)."""
     sigma = predicted(model, np.array([face.features for face in faces]))[:, INNER]
-    distance = np.linalg.norm([face.error for face in faces], axis=2) / sigma
+    distance: Floats = np.linalg.norm([face.error for face in faces], axis=2) / sigma
+    return distance
+
+
+def report(title: str, model: SigmaModel, faces: list[HandPlaced]) -> None:
+    """How often hand-placed points lie within one and two sigma of ours; 39 % and 86 % if the errors were Gaussian."""
+    distance = deviations(model, faces)
+    per_group = {
+        name: round(math.sqrt(np.mean(distance[:, np.isin(INNER, points)] ** 2) / 2), 2)
+        for name, points in GROUPS.items()
+    }
     print(
         f"{title}: {np.mean(distance < 1):.0%} within 1 sigma, {np.mean(distance < 2):.0%} within 2, "
         f"rms {math.sqrt(np.mean(distance**2) / 2):.2f} sigma per axis",
-        {
-            name: round(float(np.sqrt(np.mean(distance[:, np.isin(INNER, points)] ** 2) / 2)), 2)
-            for name, points in GROUPS.items()
-        },
+        per_group,
     )
 
 

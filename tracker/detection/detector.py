@@ -11,6 +11,8 @@ from tracker.detection.thumbnail import Thumbnail, turned
 from tracker.types import Detection, ImageRGB
 
 MIN_SCORE: Final = 0.5
+SURE_SCORE: Final = 0.8
+"""Score from which on a face is taken to be upright and no other search is made."""
 
 
 class Detector(Protocol):
@@ -27,9 +29,8 @@ class FaceDetector:
     """The built-in detector: both BlazeFace networks on thumbnails of the whole picture.
 
     The full-range network finds upright faces whose eyes are as little as 2.3 % of the picture's longer side apart
-    (30 px of 1280). When it finds nothing, a thorough search runs the short-range network, which finds faces near the
-    camera and rolled by up to 90 degrees, and the same on the thumbnail turned to either side, which covers every
-    roll.
+    (30 px of 1280). When it is not sure, a thorough search shows it the thumbnail turned by quarters as well, which
+    covers every roll, and asks the short-range network, which knows faces that fill the picture.
     """
 
     def __init__(self, threads: int = 1, precision: Literal["auto", "f32", "bf16"] = "auto") -> None:
@@ -40,13 +41,25 @@ class FaceDetector:
     def detect(self, image: ImageRGB, thorough: bool = True) -> list[Detection]:
         """See ``Detector.detect``."""
         thumbnail = Thumbnail.of(image, self._far.size)
-        found = self._far.detect(thumbnail.square, MIN_SCORE)
-        if found or not thorough:
-            return [thumbnail.to_picture(face) for face in found]
-        small = thumbnail.reduced(self._near.size)
-        for quarter_turns in (0, 1, 3):
-            square = np.rot90(small.square, quarter_turns)
-            found = self._near.detect(square, MIN_SCORE)
-            if found:
-                return [small.to_picture(turned(face, quarter_turns, self._near.size)) for face in found]
-        return []
+        best = _search(self._far, thumbnail, 0)
+        if thorough and not _is_sure(best):
+            # The networks know upright faces; what they make of others scores lower than the same face set upright.
+            attempts = [best, *(_search(self._far, thumbnail, turns) for turns in (1, 3, 2))]
+            attempts.append(_search(self._near, thumbnail.reduced(self._near.size), 0))
+            best = max(attempts, key=_best_score)
+        return best
+
+
+def _search(network: BlazeFace, thumbnail: Thumbnail, quarter_turns: int) -> list[Detection]:
+    """Faces in the thumbnail turned by this much, in picture pixels."""
+    square = np.rot90(thumbnail.square, quarter_turns)
+    found = network.detect(square, MIN_SCORE)
+    return [thumbnail.to_picture(turned(face, quarter_turns, network.size)) for face in found]
+
+
+def _is_sure(found: list[Detection]) -> bool:
+    return _best_score(found) > SURE_SCORE
+
+
+def _best_score(found: list[Detection]) -> float:
+    return found[0].score if found else 0.0

@@ -78,10 +78,10 @@ class FaceFollower:
         size = (frame.width, frame.height)
         if self._frame_size is not None and size != self._frame_size:
             scale = frame.width / self._frame_size[0]
-            for track in self._tracks:
-                track.roi = Roi(track.roi.cx * scale, track.roi.cy * scale, track.roi.size * scale, track.roi.rotation)
             self._lost += self._tracks
             self._tracks = []
+            for track in self._lost:
+                track.roi = Roi(track.roi.cx * scale, track.roi.cy * scale, track.roi.size * scale, track.roi.rotation)
         self._frame_size = size
 
     def _advance(self, frame: Frame) -> None:
