@@ -76,10 +76,9 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
     skin = _paint_skin(points, unfold.pixels_per_metre, complexion, rng)
     eye = _paint_eye(complexion, rng)
 
-    atlas = np.zeros((_SKIN_PX + _EYE_PX, _SKIN_PX, 3), np.float32)
+    atlas = np.full((_SKIN_PX + _EYE_PX, _SKIN_PX, 3), 255, np.uint8)
     atlas[:_SKIN_PX] = skin
-    atlas[_SKIN_PX:, :_EYE_PX] = eye
-    atlas[_SKIN_PX:, _EYE_PX:] = 1.0
+    atlas[_SKIN_PX:, :_EYE_PX] = _encoded(eye)
     coordinates = unfold(model.template)
     tint = np.ones((model.vertex_count, 3), np.float32)
     gloss = np.full(model.vertex_count, 0.35, np.float32)
@@ -106,8 +105,7 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
     for name in model.part_names:
         if name != "skin":
             hair[parts[name]] = -1.0
-    encoded = (np.sqrt(np.clip(atlas, 0.0, 1.0)) * 255.0 + 0.5).astype(np.uint8)
-    return Paint(encoded, _strands(rng), coordinates.astype(np.float32), tint, gloss, hair)
+    return Paint(atlas, _strands(rng), coordinates.astype(np.float32), tint, gloss, hair)
 
 
 class _Unfolding:
@@ -132,7 +130,8 @@ class _Unfolding:
         return pixels
 
 
-def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.random.Generator) -> Float32:
+def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Albedo of the skin, square-root encoded."""
     mm = per_metre / 1000.0
     mottling = look.melanin / (1.0 + 3.0 * look.melanin)
     melanin = look.melanin + mottling * (0.12 * _noise(rng, 12) + 0.08 * _noise(rng, 48) + 0.07 * _noise(rng, 256))
@@ -150,20 +149,31 @@ def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.ran
     lips = np.clip(_fill(points[list(CONTOUR["lips_outer"].points)], 0.8 * mm), 0.0, 1.0)
     blood += lips * look.lip_redness * (1.0 + 0.12 * _noise(rng, 256))
     melanin += lips * 0.10
-    reflectance = _PALE * np.exp(-melanin[..., None] * _MELANIN - blood[..., None] * _HAEMOGLOBIN)
-
-    hair = np.array(look.hair, np.float32)
     seam = _lines([points[[*CONTOUR["lips_inner"].points, 78]]], 0.9 * mm, 0.5 * mm)
-    reflectance *= 1.0 - 0.45 * seam[..., None]
+    lashes, brows = np.zeros_like(melanin), np.zeros_like(melanin)
     for side in ("right", "left"):
         lid = points[list(CONTOUR[f"eye_{side}"].points)]
         lower, upper = lid[:9], np.concatenate([lid[8:], lid[:1]])
-        lash = 0.88 * _lines([upper], 1.5 * mm, 0.5 * mm) + 0.45 * _lines([lower], 0.8 * mm, 0.5 * mm)
-        reflectance += (hair * 0.8 - reflectance) * np.clip(lash, 0.0, 0.92)[..., None]
-        brow = _brow(points, side, mm, rng) * look.brow_density
-        reflectance += (hair * 1.3 - reflectance) * np.clip(brow, 0.0, 0.95)[..., None]
-    skin: Float32 = reflectance.astype(np.float32)
+        lashes += np.float32(0.88) * _lines([upper], 1.5 * mm, 0.5 * mm)
+        lashes += np.float32(0.45) * _lines([lower], 0.8 * mm, 0.5 * mm)
+        brows += np.float32(look.brow_density) * _brow(points, side, mm, rng)
+    # How much hair covers the skin and its colour relative to the head's.
+    hairs = ((np.clip(lashes, 0.0, 0.92, out=lashes), 0.8), (np.clip(brows, 0.0, 0.95, out=brows), 1.3))
+
+    skin = np.empty((_SKIN_PX, _SKIN_PX, 3), np.uint8)
+    # One channel at a time: the maps are large.
+    for channel in range(3):
+        reflectance = _PALE[channel] * np.exp(-melanin * _MELANIN[channel] - blood * _HAEMOGLOBIN[channel])
+        reflectance *= 1.0 - 0.45 * seam
+        for cover, shade in hairs:
+            reflectance += (look.hair[channel] * shade - reflectance) * cover
+        skin[..., channel] = _encoded(reflectance)
     return skin
+
+
+def _encoded(reflectance: Float32) -> NDArray[np.uint8]:
+    """Square-root code of reflectance."""
+    return (np.sqrt(np.clip(reflectance, 0.0, 1.0)) * 255.0 + 0.5).astype(np.uint8)
 
 
 def _brow(points: Float32, side: str, mm: float, rng: np.random.Generator) -> Float32:
