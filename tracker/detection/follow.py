@@ -20,6 +20,8 @@ from tracker.types import Detection, FaceObservation, Float32, Frame, ImageRGB
 SEARCH_PERIOD: Final = 8
 MEMORY_NS: Final = 1_000_000_000
 """How long a lost face's id waits for its face to return."""
+ACQUIRED: Final = 0.9
+"""Presence from which on a detected face is believed; one that is followed may fall lower."""
 # Faces that a search may try per missing face: a false one costs a landmark pass.
 _CANDIDATES_PER_PLACE: Final = 2
 
@@ -117,7 +119,7 @@ class FaceFollower:
             before, roi = roi, self._roi(encoded)
             if not is_face(encoded, roi, before, frame.image.shape):
                 return
-        if self._is_followed(roi):
+        if encoded.presence < ACQUIRED or self._is_followed(roi):
             return
         known = self._recognise(roi)
         if known is None:
