@@ -1,6 +1,6 @@
 """The values that travel through the pipeline: frame -> observation -> face -> frame result.
 
-Stages know these types and not each other. Conventions (docs/conventions.md): metres, radians, nanoseconds; images are
+Stages know these types and not each other. Conventions (docs/architecture.md): metres, radians, nanoseconds; images are
 RGB uint8 (H, W, 3); camera axes are OpenCV's (x right, y down, z forward); head axes are FLAME's (x to the subject's left,
 y up, z out of the face); quaternions are xyzw; image points are pixels with the centre of the top-left pixel at (0.5, 0.5).
 """
