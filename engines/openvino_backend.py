@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,18 @@ import numpy as np
 from engines.engine import Engine, EngineError, TensorSpec, fixed_shape
 
 _CONVERSION_TOOLS = "openvino.tools.ovc"
+_LOADING = Lock()
+
+
+def _openvino() -> Any:
+    """The openvino module, imported without its conversion tools (no telemetry, 0.1 s saved)."""
+    # Engines may be made on several threads at once.
+    with _LOADING:
+        return _import_openvino()
 
 
 @cache
-def _openvino() -> Any:
-    """The openvino module, imported without its conversion tools (no telemetry, 0.1 s saved)."""
+def _import_openvino() -> Any:
     blocked = _CONVERSION_TOOLS not in sys.modules
     if blocked:
         # None makes the import system raise ModuleNotFoundError, which openvino/__init__ catches for this module.
@@ -41,9 +49,15 @@ def _openvino() -> Any:
     return openvino
 
 
-@cache
 def _core() -> Any:
-    return _openvino().Core()
+    openvino = _openvino()
+    with _LOADING:
+        return _make_core(openvino)
+
+
+@cache
+def _make_core(openvino: Any) -> Any:
+    return openvino.Core()
 
 
 def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) -> Engine:

@@ -163,6 +163,18 @@ def test_a_backend_that_is_not_installed_comes_with_its_pip_line(
         load_engine(path)
 
 
+def test_engines_can_be_made_on_several_threads_at_once(path: Path) -> None:
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from engines import load_engine; "
+        "pool = ThreadPoolExecutor(4); "
+        f"made = [pool.submit(load_engine, {str(path)!r}, 'openvino', 'f32') for _ in range(4)]; "
+        "print(len({engine.result().describe() for engine in made}), 'openvino.tools.ovc' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 False"
+
+
 def test_nothing_can_be_reported_home(path: Path) -> None:
     """OpenVINO's usage reporting is not even imported, in a process that compiles and runs a network."""
     pytest.importorskip("openvino")

@@ -65,8 +65,20 @@ def _fetch(args: argparse.Namespace) -> int:
                 status.update(f"{asset.file}: {step}")
 
         fetch(args.origin, progress, args.force)
+        status.update("compiling the networks for this machine")
+        _compile()
     console.print(f"{len(ASSETS)} networks in {store_dir()} ({written} new)", soft_wrap=True)
     return 0
+
+
+def _compile() -> None:
+    """Load every network once as tracking does: the compiled forms stay in the cache and the first run starts at once."""
+    from tracker.detection import FaceDetector
+    from tracker.landmarks import create_encoder
+
+    FaceDetector()
+    create_encoder("mediapipe")
+    create_encoder("light")
 
 
 def _list(args: argparse.Namespace) -> int:
