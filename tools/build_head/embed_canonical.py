@@ -104,9 +104,9 @@ def place(geometry: HeadGeometry, points: Array, normals: Array) -> tuple[NDArra
     allowed = allowed_faces(geometry)
     for index, mask in enumerate(allowed.masks):
         chosen = np.flatnonzero(allowed.of_point[: len(points)] == index)
-        faces[chosen], barycentric[chosen] = closest_on_mesh(
-            points[chosen], geometry.template, geometry.mesh.faces, mask, normals[chosen]
-        )
+        # The lips curl inwards: no telling where they face, and no need where each has its own triangles.
+        facing = normals[chosen] if index == 0 else None
+        faces[chosen], barycentric[chosen] = closest_on_mesh(points[chosen], geometry.template, geometry.mesh.faces, mask, facing)
     return faces, barycentric
 
 

@@ -26,7 +26,7 @@ MEAN_WEIGHTS: dict[str, float] = {
     "eyes/eye-push1": 0.03,
     "eyes/eye-push2": 0.45,
     "eyes/eye-height2": 0.39,
-    "mouth/mouth-scale-horiz": 0.20,
+    "mouth/mouth-scale-horiz": 0.10,
     "head/head-scale-horiz": 0.21,
     "head/head-scale-vert": 0.29,
     "nose/nose-scale-vert": -0.44,

@@ -17,6 +17,9 @@ from tools.build_head.surface import vertex_normals
 Array = NDArray[np.float64]
 CHART_PX_PER_M = 4000.0
 CHART_HALF_M = 0.16
+BROW_LOWERING_M = 0.004
+"""How far below the fitted canonical face's brows they are painted. The mesh does not say where brows are; with this the
+brows of the head, fitted to landmarks of real faces, have no mean residual."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Painter:
         """``points``: (478, 3) landmarks on the template; ``lip_texture``: MakeHuman's lip mask in texture coordinates."""
         self._geometry = geometry
         self._lips = cv2.GaussianBlur(lip_texture, (0, 0), 3)
-        self._brows = self._chart([points[list(b)] for b in (mp.BROW_RIGHT, mp.BROW_LEFT)], grow_m=0.0015, blur_m=0.0012)
+        brows = [points[list(b)] - [0, BROW_LOWERING_M, 0] for b in (mp.BROW_RIGHT, mp.BROW_LEFT)]
+        self._brows = self._chart(brows, grow_m=0.0008, blur_m=0.0012)
         lids = [points[[*upper, *reversed(lower)]] for upper, lower in ((mp.EYE_UPPER_RIGHT, mp.EYE_LOWER_RIGHT), (mp.EYE_UPPER_LEFT, mp.EYE_LOWER_LEFT))]
         self._lashes = self._chart(lids, grow_m=0.0009, blur_m=0.0005)
         self._hairline = float(points[10, 1])

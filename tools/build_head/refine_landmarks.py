@@ -206,13 +206,16 @@ def put_on_curves(points: Array, curves: FeatureCurves) -> Array:
         (curves.lip_outer_upper, mp.LIPS_OUTER_UPPER[1:-1]),
         (curves.lip_outer_lower, mp.LIPS_OUTER_LOWER[1:-1]),
         (curves.lip_inner_upper, mp.LIPS_INNER_UPPER),
-        (curves.lip_inner_lower, mp.LIPS_INNER_LOWER[1:-1]),
     ):
         fine = along(curve, 2000)
         for index in indices:
             distance = np.linalg.norm(fine - points[index], axis=1)
             if distance.min() < ON_CURVE_M:
                 result[index] = fine[distance.argmin()]
+    # Closed lips hide the lower one's inner contour, so votes for it are few and poor: its points lie under the upper one's.
+    lower = along(curves.lip_inner_lower, 2000)
+    for above, index in zip(mp.LIPS_INNER_UPPER[1:-1], mp.LIPS_INNER_LOWER[1:-1], strict=True):
+        result[index] = lower[np.abs(lower[:, 0] - result[above, 0]).argmin()]
     return result
 
 
