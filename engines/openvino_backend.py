@@ -21,6 +21,8 @@ import numpy as np
 from engines.engine import Engine, EngineError, TensorSpec, fixed_shape
 
 _CONVERSION_TOOLS = "openvino.tools.ovc"
+# oneDNN's switch that keeps it from using what the CPU has; OpenVINO's list of capabilities does not know of it.
+_ISA_CAP = "ONEDNN_MAX_CPU_ISA"
 _LOADING = Lock()
 
 
@@ -61,11 +63,27 @@ def _make_core(openvino: Any) -> Any:
 
 
 def load(path: Path, *, precision: str, threads: int, cache_dir: Path | None) -> Engine:
-    """Compile ``path`` or take its compiled form from ``cache_dir``. Raises EngineError when the file is not a
-    network.
+    """Compile ``path`` or take its compiled form from ``cache_dir``.
+
+    Raises:
+        EngineError: the file is not a network, or not one that this machine can run in the precision asked for.
     """
     if precision == "auto":
-        precision = "bf16" if "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+        try:
+            if _multiplies_bf16():
+                return _load(path, "bf16", threads, cache_dir)
+        except EngineError:
+            # The CPU has bf16 but its use is switched off or there is no kernel for some layer.
+            pass
+        precision = "f32"
+    return _load(path, precision, threads, cache_dir)
+
+
+def _multiplies_bf16() -> bool:
+    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not os.environ.get(_ISA_CAP)
+
+
+def _load(path: Path, precision: str, threads: int, cache_dir: Path | None) -> Engine:
     config = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -88,7 +106,8 @@ def _fingerprint(path: Path, config: dict[str, Any]) -> str:
 
 def _cpu_features() -> tuple[Any, ...]:
     core = _core()
-    return core.get_property("CPU", "FULL_DEVICE_NAME"), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return core.get_property("CPU", "FULL_DEVICE_NAME"), capabilities, os.environ.get(_ISA_CAP)
 
 
 def _imported(blob: Path | None, config: dict[str, Any]) -> Any | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,15 @@ def test_a_backend_that_is_not_installed_comes_with_its_pip_line(
         load_engine(path, backend="litert")
     with pytest.raises(EngineError, match="needs one of openvino, litert; install one: pip install openvino"):
         load_engine(path)
+
+
+def test_a_cpu_held_to_avx2_runs_in_f32(networks: Path) -> None:
+    pytest.importorskip("openvino")
+    path = networks / "face_detector.tflite"
+    code = f"from engines import load_engine; engine = load_engine({str(path)!r}, 'openvino'); engine.run(); print(engine.precision)"
+    capped = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=capped)
+    assert done.stdout.strip() == "f32"
 
 
 def test_engines_can_be_made_on_several_threads_at_once(path: Path) -> None:
