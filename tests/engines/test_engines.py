@@ -167,7 +167,10 @@ def test_a_backend_that_is_not_installed_comes_with_its_pip_line(
 def test_a_cpu_held_to_avx2_runs_in_f32(networks: Path) -> None:
     pytest.importorskip("openvino")
     path = networks / "face_detector.tflite"
-    code = f"from engines import load_engine; engine = load_engine({str(path)!r}, 'openvino'); engine.run(); print(engine.precision)"
+    code = (
+        "from engines import load_engine; "
+        f"engine = load_engine({str(path)!r}, 'openvino'); engine.run(); print(engine.precision)"
+    )
     capped = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=capped)
     assert done.stdout.strip() == "f32"

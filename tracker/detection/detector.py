@@ -32,8 +32,8 @@ class FaceDetector:
     """The built-in detector: both BlazeFace networks on thumbnails of the whole picture.
 
     The full-range network finds upright faces whose eyes are as little as 2.3 % of the picture's longer side apart
-    (30 px of 1280). When it is not sure, a thorough search shows it the thumbnail turned by quarters as well, which
-    covers every roll, and asks the short-range network, which knows faces that fill the picture.
+    (30 px of 1280). When it is not sure, a thorough search shows it the thumbnail turned to either side as well,
+    and asks the short-range network, which knows faces that fill the picture, about the upright and the inverted one.
     """
 
     def __init__(self, threads: int = 1, precision: Literal["auto", "f32", "bf16"] = "auto") -> None:
@@ -47,8 +47,15 @@ class FaceDetector:
         best = _search(self._far, thumbnail, 0)
         if thorough and not _is_sure(best):
             # The networks know upright faces; what they make of others scores lower than the same face set upright.
-            attempts = [best, *(_search(self._far, thumbnail, turns, MIN_TURNED_SCORE) for turns in (1, 3, 2))]
-            attempts.append(_search(self._near, thumbnail.reduced(self._near.size), 0))
+            small = thumbnail.reduced(self._near.size)
+            attempts = [
+                best,
+                _search(self._far, thumbnail, 1, MIN_TURNED_SCORE),
+                _search(self._far, thumbnail, 3, MIN_TURNED_SCORE),
+                # A third of the time: who hangs head down is near.
+                _search(self._near, small, 2, MIN_TURNED_SCORE),
+                _search(self._near, small, 0),
+            ]
             best = max(attempts, key=_best_score)
         return best
 
