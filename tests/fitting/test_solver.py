@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.toy_model import toy_model
 from tracker.camera import Camera
+from tracker.fitting.expression_prior import gaze_coupling
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import similarity, start_pose
 from tracker.fitting.residuals import FitState, IdentityPrior, Residuals, Target
@@ -37,6 +40,7 @@ def target_of(points: np.ndarray, count: int, sigma: float = 0.1) -> Target:
         np.full(points.shape[0], 1.0 / sigma**2, np.float32),
         np.zeros(count, np.float32),
         np.full(count, 50.0, np.float32),
+        np.zeros((count, count)),
     )
 
 
@@ -127,6 +131,8 @@ def test_gradient_matches_finite_differences(model):
     rng = np.random.default_rng(6)
     truth = make_truth(rng, model.expression_count)
     target = target_of(observe(model, truth), model.expression_count, sigma=2.0)
+    mixed = rng.normal(size=(2, model.expression_count))
+    target = replace(target, expression_coupling=mixed.T @ mixed)
     start = perturbed(truth, rng)
     start = FitState(start.rotation, start.translation, np.clip(start.expression, 0.1, 0.9))
     prior = IdentityPrior(np.eye(model.identity_count), rng.normal(0, 1, model.identity_count))
@@ -152,3 +158,12 @@ def test_gradient_matches_finite_differences(model):
         numeric = -(cost(step) - cost(-step)) / (2 * span) / 2
         assert descent[index] == pytest.approx(numeric, rel=0.03, abs=0.03 * np.abs(descent).max() / 50)
     model.set_identity(zero.astype(np.float32))
+
+
+def test_coupled_eyes_share_their_pitch():
+    model = toy_model()
+    coupling = gaze_coupling(model.joint_drive)
+    up_left, in_right = model.expression_names.index("eyeLookUpLeft"), model.expression_names.index("eyeLookInRight")
+    assert coupling[up_left, up_left] > coupling[in_right, in_right] > 0
+    smile = model.expression_names.index("mouthSmileLeft")
+    assert not coupling[smile].any()

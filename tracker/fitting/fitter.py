@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
-from tracker.fitting.expression_prior import ExpressionPrior
+from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import start_pose
@@ -57,6 +57,7 @@ class FaceFitter:
         self._points = LandmarkModel(model, set_name)
         self._solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
+        self._coupling = gaze_coupling(model.joint_drive)
         self.identity = IdentityBelief(model.identity_count, self._config.identity)
         self._watch = PersonWatch()
         self._state: FitState | None = None
@@ -101,7 +102,9 @@ class FaceFitter:
         landmarks = observation.landmarks
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma**2)
         mean, sigma = self._prior.given(observation.arkit_hint)
-        return Target(np.ascontiguousarray(landmarks.points[:, :2]), precision.astype(np.float32), mean, sigma)
+        return Target(
+            np.ascontiguousarray(landmarks.points[:, :2]), precision.astype(np.float32), mean, sigma, self._coupling
+        )
 
     def _cold(self, observation: FaceObservation, camera: Camera, target: Target) -> Solution:
         points = observation.landmarks.points

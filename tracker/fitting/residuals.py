@@ -1,6 +1,6 @@
 """What a fit minimises, and its derivatives.
 
-    (1/k) sum_l w_l rho(|r_l|^2 / sigma_l^2)  +  sum_e ((e - m_e) / s_e)^2  +  (b - b0)^T L (b - b0)
+    (1/k) sum_l w_l rho(|r_l|^2 / sigma_l^2)  +  sum_e ((e - m_e) / s_e)^2  +  e^T C e  +  (b - b0)^T L (b - b0)
 
 over pose (rotation and translation), expression e and, when asked, identity b. r is the reprojection error in pixels and
 rho Cauchy's function; k is the number of landmarks that err together: their errors are far from independent, and a
@@ -52,6 +52,8 @@ class Target:
     """(Ne,)."""
     expression_sigma: Float32
     """(Ne,)."""
+    expression_coupling: Float64
+    """(Ne, Ne) information on combinations of weights, around zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Residuals:
         squared = (residual[0] ** 2 + residual[1] ** 2) * target.precision
         away = (state.expression - target.expression_mean) / target.expression_sigma
         cost = float(np.log1p(squared * (1.0 / _CAUCHY**2)).sum()) * _CAUCHY**2 + float(away @ away)
+        cost += float(state.expression @ target.expression_coupling @ state.expression)
         if prior is not None:
             offset = identity - prior.mean
             cost += float(offset @ prior.information @ offset)
@@ -135,7 +138,11 @@ class Residuals:
             inverse = 1.0 / target.expression_sigma.astype(np.float64) ** 2
             span = np.arange(POSE, POSE + model.expression_count)
             normal[span, span] += inverse
+            normal[POSE : POSE + model.expression_count, POSE : POSE + model.expression_count] += (
+                target.expression_coupling
+            )
             gradient[span] -= inverse * (state.expression - target.expression_mean)
+            gradient[span] -= target.expression_coupling @ state.expression
         if prior is not None:
             block = slice(used - model.identity_count, used)
             normal[block, block] += prior.information
