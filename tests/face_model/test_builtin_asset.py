@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ ASSET = DATA / "builtin_head.npz"
 FLIP = np.array([-1.0, 1.0, 1.0])
 JOINTS = ["root", "neck", "jaw", "eye_left", "eye_right"]
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 Array = NDArray[np.float64]
 
 
@@ -38,7 +39,7 @@ def rotation(axis_angle: Array) -> Array:
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
 
-def evaluate(head: Arrays, identity: Array | None = None, **expression: float) -> Array:
+def evaluate(head: Arrays, identity: Array | None = None, /, **expression: float) -> Array:
     """(V, 3) by the format's rule, written out plainly."""
     shape = head["template"].astype(np.float64)
     joints = head["joint_template"].astype(np.float64)
@@ -65,7 +66,7 @@ def evaluate(head: Arrays, identity: Array | None = None, **expression: float) -
 
 def landmarks(head: Arrays, vertices: Array, name: str = "mediapipe478") -> Array:
     corners = vertices[head["faces"][head[f"embedding_{name}_faces"]]]
-    return np.einsum("lk,lki->li", head[f"embedding_{name}_barycentric"].astype(np.float64), corners)
+    return np.asarray(np.einsum("lk,lki->li", head[f"embedding_{name}_barycentric"].astype(np.float64), corners))
 
 
 def part(head: Arrays, name: str) -> NDArray[np.bool_]:
@@ -108,10 +109,10 @@ def test_everything_is_finite_and_in_range(head: Arrays) -> None:
         if array.dtype.kind == "f":
             assert np.isfinite(array).all(), name
     assert np.abs(head["template"]).max() < 0.25
-    assert 0 <= head["faces"].min() and head["faces"].max() == vertices - 1
-    assert 0 <= head["uv"].min() and head["uv"].max() <= 1
+    assert head["faces"].min() >= 0 and head["faces"].max() == vertices - 1
+    assert head["uv"].min() >= 0 and head["uv"].max() <= 1
     assert head["uv_faces"].max() == len(head["uv"]) - 1
-    assert 0 <= head["skin_mask"].min() and head["skin_mask"].max() == 1
+    assert head["skin_mask"].min() >= 0 and head["skin_mask"].max() == 1
     assert (head["expression_bounds"] == [0, 1]).all()
     for name in ("mediapipe478", "ibug68"):
         shares, weight = head[f"embedding_{name}_barycentric"], head[f"embedding_{name}_weight"]
@@ -233,14 +234,17 @@ def test_expressions_do_what_their_names_say(head: Arrays) -> None:
     assert moved(9, browInnerUp=1)[1] > 1
     assert moved(0, mouthFunnel=1)[2] > 1 and moved(61, mouthPucker=1)[0] > 3
     puffed = (evaluate(head, cheekPuff=1.0) - head["template"]) * 1e3
-    assert puffed[part(head, "skin") & (head["template"][:, 0] > 0.02)].max(axis=0)[[0, 2]].min() > 2  # sideways and forwards
+    assert (
+        puffed[part(head, "skin") & (head["template"][:, 0] > 0.02)].max(axis=0)[[0, 2]].min() > 2
+    )  # sideways and forwards
     assert moved(17, mouthLowerDownLeft=1, mouthLowerDownRight=1)[1] < -2
     assert moved(0, mouthUpperUpLeft=1, mouthUpperUpRight=1)[1] > 2
     assert moved(152, jawForward=1)[2] > 4
 
 
 @pytest.mark.parametrize(
-    ("side", "upper", "lower"), [("Right", [160, 159, 158], [144, 145, 153]), ("Left", [387, 386, 385], [373, 374, 380])]
+    ("side", "upper", "lower"),
+    [("Right", [160, 159, 158], [144, 145, 153]), ("Left", [387, 386, 385], [373, 374, 380])],
 )
 def test_blinks_close_the_lids(head: Arrays, side: str, upper: list[int], lower: list[int]) -> None:
     rest = landmarks(head, head["template"].astype(np.float64))
@@ -310,6 +314,8 @@ def test_builder_reproduces_the_asset(head: Arrays, tmp_path: Path) -> None:
         for name, shipped in head.items():
             if shipped.dtype.kind == "f":
                 step = np.spacing(np.abs(shipped)) + (1e-6 if shipped.dtype == np.float16 else 1e-8)
-                assert (np.abs(rebuilt[name].astype(np.float64) - shipped.astype(np.float64)) <= step.astype(np.float64)).all(), name
+                assert (
+                    np.abs(rebuilt[name].astype(np.float64) - shipped.astype(np.float64)) <= step.astype(np.float64)
+                ).all(), name
             else:
                 assert (rebuilt[name] == shipped).all(), name

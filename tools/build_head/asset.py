@@ -26,7 +26,8 @@ def write_asset(data: MakeHuman, output: Path) -> str:
     content = output.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     output.with_suffix(".sha256").write_text(f"{digest}  {output.name}\n", encoding="utf-8")
-    return f"{output}: {len(arrays['template'])} vertices, {len(arrays['faces'])} triangles, {len(content) / 1e6:.2f} MB, sha256 {digest}"
+    vertices, triangles = len(arrays["template"]), len(arrays["faces"])
+    return f"{output}: {vertices} vertices, {triangles} triangles, {len(content) / 1e6:.2f} MB, sha256 {digest}"
 
 
 def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[np.generic]]:
@@ -36,7 +37,9 @@ def asset_arrays(data: MakeHuman, geometry: HeadGeometry) -> dict[str, NDArray[n
     ibug = embedding.ibug68(mediapipe)
     points = embedding.points_on(mediapipe, template, mesh.faces)
     parts = labels.vertex_parts(mesh, template)
-    basis = lids.fit_blinks(geometry.expressions.basis, mesh, template, mediapipe.faces, mediapipe.barycentric.astype(np.float64))
+    basis = lids.fit_blinks(
+        geometry.expressions.basis, mesh, template, mediapipe.faces, mediapipe.barycentric.astype(np.float64)
+    )
     on_ear = labels.sample_at_vertices(mesh, data.texture("ears")) > 0.5
     metadata = {
         "name": "builtin",
@@ -85,5 +88,5 @@ def _single(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def _half(values: NDArray[np.float64]) -> NDArray[np.float16]:
-    # A micrometre is far below what any image shows; rounding to it first removes float16's denormal noise, which does not compress.
+    # A micrometre is far below what any image shows; without smaller values the file compresses better.
     return np.where(np.abs(values) < 1e-6, 0.0, values).astype(np.float16)

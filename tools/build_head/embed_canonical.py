@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def fit_canonical(geometry: HeadGeometry, curves: FeatureCurves, canonical: Array, canonical_faces: NDArray[np.int64]) -> Array:
+def fit_canonical(
+    geometry: HeadGeometry, curves: FeatureCurves, canonical: Array, canonical_faces: NDArray[np.int64]
+) -> Array:
     """(468, 3) canonical points moved onto the template."""
     tied = tie_points(curves, canonical)
     nose = geometry.template[np.abs(geometry.template[:, 0]) < 1e-6]
@@ -62,7 +64,8 @@ def fit_canonical(geometry: HeadGeometry, curves: FeatureCurves, canonical: Arra
     count = len(canonical)
     neighbours = np.zeros((count, count))
     for a, b in ((0, 1), (1, 2), (2, 0)):
-        neighbours[canonical_faces[:, a], canonical_faces[:, b]] = neighbours[canonical_faces[:, b], canonical_faces[:, a]] = 1
+        neighbours[canonical_faces[:, a], canonical_faces[:, b]] = 1
+        neighbours[canonical_faces[:, b], canonical_faces[:, a]] = 1
     laplacian = np.eye(count) - neighbours / neighbours.sum(1, keepdims=True)
     points = start
     for stiffness in STIFFNESS:
@@ -74,7 +77,8 @@ def fit_canonical(geometry: HeadGeometry, curves: FeatureCurves, canonical: Arra
         pull = np.concatenate([weight[:, None] * (target - start), np.zeros((count, 3))])
         points = start + np.linalg.lstsq(system, pull, rcond=None)[0]
     points[index] = goal
-    return (points + points[canonical_mirror(canonical)] * FLIP) / 2
+    result: Array = (points + points[canonical_mirror(canonical)] * FLIP) / 2
+    return result
 
 
 def tie_points(curves: FeatureCurves, canonical: Array) -> dict[int, Array]:
@@ -106,7 +110,9 @@ def place(geometry: HeadGeometry, points: Array, normals: Array) -> tuple[NDArra
         chosen = np.flatnonzero(allowed.of_point[: len(points)] == index)
         # The lips curl inwards: no telling where they face, and no need where each has its own triangles.
         facing = normals[chosen] if index == 0 else None
-        faces[chosen], barycentric[chosen] = closest_on_mesh(points[chosen], geometry.template, geometry.mesh.faces, mask, facing)
+        faces[chosen], barycentric[chosen] = closest_on_mesh(
+            points[chosen], geometry.template, geometry.mesh.faces, mask, facing
+        )
     return faces, barycentric
 
 
@@ -128,7 +134,7 @@ def allowed_faces(geometry: HeadGeometry) -> AllowedFaces:
     front &= template[mesh.faces][:, :, 2].max(axis=1) > -0.08
     opened = pose(geometry, {"jawOpen": 0.35})
     drop = (template - opened)[mesh.faces][:, :, 1].mean(axis=1)
-    near = (np.abs(template[mesh.faces].mean(axis=1) - geometry_mouth(geometry)) < [0.024, 0.02, 0.03]).all(axis=1)
+    near = (np.abs(template[mesh.faces].mean(axis=1) - mouth_middle(geometry)) < [0.024, 0.02, 0.03]).all(axis=1)
     # Half of what the chin drops parts the lips, also close to the corners, where both drop a little.
     fully = drop[near].max()
     share = np.interp(np.abs(template[mesh.faces].mean(axis=1)[:, 0]), [0.0, 0.02], [0.4, 0.3])
@@ -139,12 +145,12 @@ def allowed_faces(geometry: HeadGeometry) -> AllowedFaces:
     return AllowedFaces([front, front & ~lower, front & (lower | ~near)], of_point)
 
 
-def geometry_mouth(geometry: HeadGeometry) -> Array:
+def mouth_middle(geometry: HeadGeometry) -> Array:
     """(3,) a point between the lips: the front of the teeth, a little ahead."""
     teeth = np.char.find(geometry.mesh.groups, "teeth") >= 0
     middle = geometry.template[teeth].mean(axis=0)
     middle[2] = geometry.template[teeth, 2].max() + 0.005
-    return middle
+    return np.asarray(middle)
 
 
 def canonical_mirror(canonical: Array) -> NDArray[np.int64]:
@@ -170,7 +176,9 @@ def iris_points(geometry: HeadGeometry) -> tuple[list[int], list[Array]]:
     return faces, shares
 
 
-def write_embedding(output: Path, geometry: HeadGeometry, faces: NDArray[np.int32], barycentric: Array, weight: Array) -> None:
+def write_embedding(
+    output: Path, geometry: HeadGeometry, faces: NDArray[np.int32], barycentric: Array, weight: Array
+) -> None:
     """Store the 468 points with the irises added."""
     iris_faces, iris_shares = iris_points(geometry)
     shares = np.clip(np.concatenate([barycentric, iris_shares]), 0, 1)

@@ -43,5 +43,7 @@ def ibug68(points: Embedding) -> Embedding:
 
 def points_on(embedding: Embedding, vertices: NDArray[np.float64], faces: NDArray[np.int32]) -> NDArray[np.float64]:
     """(L, 3) positions of the embedded points."""
-    result: NDArray[np.float64] = np.einsum("lk,lki->li", embedding.barycentric.astype(np.float64), vertices[faces[embedding.faces]])
+    result: NDArray[np.float64] = np.einsum(
+        "lk,lki->li", embedding.barycentric.astype(np.float64), vertices[faces[embedding.faces]]
+    )
     return result

@@ -27,7 +27,9 @@ class Expressions:
     """(V, J) skinning weights."""
 
 
-def build_expressions(data: MakeHuman, mesh: HeadMesh, rest: Array, joints: Array, turn: Array, scale: float) -> Expressions:
+def build_expressions(
+    data: MakeHuman, mesh: HeadMesh, rest: Array, joints: Array, turn: Array, scale: float
+) -> Expressions:
     """Make the expressions on MakeHuman's base shape.
 
     Args:

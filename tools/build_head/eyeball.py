@@ -1,7 +1,8 @@
 """The eyeballs: anatomical in size, the same for everybody, in place of MakeHuman's larger spheres.
 
-Adults' eyes hardly differ in size, and gaze follows from how far the iris travels: about 10.7 mm from the centre of rotation to
-the iris' border and 5.9 mm iris radius. MakeHuman's eyeballs have a radius of 16 mm, which would make every gaze too small by a third.
+Adults' eyes hardly differ in size, and gaze follows from how far the iris travels: about 10.7 mm from the centre of
+rotation to the plane of the iris, whose radius is 5.9 mm. MakeHuman's eyeballs have a radius of 16 mm, which would make
+every gaze too small by a third.
 The sphere here is a little larger than a real one (13.8 mm, its centre 1.8 mm behind the centre of rotation) so that the lids,
 which were sculpted around the large sphere, still meet it.
 """
@@ -34,7 +35,11 @@ def eyeball_vertices() -> Array:
     behind = CENTRE_DEPTH_M - RADIUS_M
     limbus = np.sqrt(RADIUS_M**2 - IRIS_RADIUS_M**2)
     # The iris is flat: pupil, its border and the pole lie in the plane of the limbus.
-    rings = [(PUPIL_RADIUS_M, limbus), (IRIS_RADIUS_M, limbus), (_LIMBUS_OUTER_M, float(np.sqrt(RADIUS_M**2 - _LIMBUS_OUTER_M**2)))]
+    rings = [
+        (PUPIL_RADIUS_M, limbus),
+        (IRIS_RADIUS_M, limbus),
+        (_LIMBUS_OUTER_M, float(np.sqrt(RADIUS_M**2 - _LIMBUS_OUTER_M**2))),
+    ]
     rings += [(RADIUS_M * float(np.sin(a)), RADIUS_M * float(np.cos(a))) for a in _RING_ANGLES_RAD]
     turn = np.arange(SEGMENTS) * 2 * np.pi / SEGMENTS
     points = [np.array([[0.0, 0.0, limbus]])]

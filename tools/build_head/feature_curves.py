@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FeatureCurves:
-    """Polylines (n, 3) on the template, metres: the left eye's lids from the inner to the outer corner, lips from right to left."""
+    """Polylines (n, 3) on the template, metres: the left eye's lids from inner to outer corner, lips from right to left."""
 
     lid_upper: Array
     lid_lower: Array
@@ -85,7 +85,9 @@ def resample(curve: Array, at: Array) -> Array:
 class _Picture:
     """What a far camera sees of ``shape``; points are reported on ``reference`` (same triangles)."""
 
-    def __init__(self, shape: Array, reference: Array, faces: NDArray[np.int32], centre: Array, half_width_m: float) -> None:
+    def __init__(
+        self, shape: Array, reference: Array, faces: NDArray[np.int32], centre: Array, half_width_m: float
+    ) -> None:
         camera = (shape - [centre[0], centre[1], 0]) * [1, -1, -1] + [0, 0, DISTANCE_M]
         focal = SIZE_PX / 2 / half_width_m * DISTANCE_M
         self.triangle, self.barycentric = rasterise(camera, faces, focal, (SIZE_PX, SIZE_PX))

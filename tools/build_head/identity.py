@@ -50,7 +50,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LocalControl:
-    """A slider: positive weights apply ``positive``, negative ones ``negative`` (or ``positive`` backwards where there is none)."""
+    """A slider: positive weights apply ``positive``, negative ones ``negative``, or ``positive`` backwards without one."""
 
     name: str
     negative: str | None
@@ -88,7 +88,9 @@ def local_controls(data: MakeHuman) -> list[LocalControl]:
             taken.update((low, high))
             middle = stem.rpartition("/")[2] in ("nose-trans", "mouth-trans", "head-angle") and pair == ("in", "out")
             both = low in paths and high in paths
-            controls.append(LocalControl(stem if both else path, low if both else None, high if both else path, sideways=middle))
+            controls.append(
+                LocalControl(stem if both else path, low if both else None, high if both else path, sideways=middle)
+            )
     return controls
 
 
@@ -118,7 +120,9 @@ def _phenotype_weights(rng: np.random.Generator, count: int, weights: dict[str, 
         "weight": _three_way(np.clip(rng.normal(0.0, 0.4, count), -1, 1), "weight"),
     }
     for race, share in zip(("african", "asian", "caucasian"), races.T, strict=True):
-        for (gender_name, gender_share), (age, age_share) in itertools.product(shares["gender"].items(), shares["age"].items()):
+        for (gender_name, gender_share), (age, age_share) in itertools.product(
+            shares["gender"].items(), shares["age"].items()
+        ):
             weights[f"macrodetails/{race}-{gender_name}-{age}"] = share * gender_share * age_share
     for body in itertools.product(*(shares[key].items() for key in ("gender", "age", "muscle", "weight"))):
         name = "-".join(part[0] for part in body)
@@ -136,10 +140,16 @@ def _phenotype_weights(rng: np.random.Generator, count: int, weights: dict[str, 
 
 
 def _three_way(value: Array, label: str) -> dict[str, Array]:
-    return {f"min{label}": np.maximum(-value, 0), f"average{label}": 1 - np.abs(value), f"max{label}": np.maximum(value, 0)}
+    return {
+        f"min{label}": np.maximum(-value, 0),
+        f"average{label}": 1 - np.abs(value),
+        f"max{label}": np.maximum(value, 0),
+    }
 
 
-def _local_weights(rng: np.random.Generator, count: int, weights: dict[str, Array], controls: list[LocalControl]) -> None:
+def _local_weights(
+    rng: np.random.Generator, count: int, weights: dict[str, Array], controls: list[LocalControl]
+) -> None:
     drawn: dict[str, Array] = {}
     for control in controls:
         folder, _, name = control.name.partition("/")
@@ -149,7 +159,13 @@ def _local_weights(rng: np.random.Generator, count: int, weights: dict[str, Arra
             common = drawn.setdefault(f"{folder}/{rest}", rng.normal(0, LOCAL_SIGMA, count))
             value = common + rng.normal(0, ASYMMETRY_SIGMA, count)
         else:
-            sigma = ASYMMETRY_SIGMA if control.sideways else HEAD_SHAPE_SIGMA if folder == "head" and control.negative is None else LOCAL_SIGMA
+            sigma = (
+                ASYMMETRY_SIGMA
+                if control.sideways
+                else HEAD_SHAPE_SIGMA
+                if folder == "head" and control.negative is None
+                else LOCAL_SIGMA
+            )
             value = rng.normal(0, sigma, count)
         value = value + MEAN_WEIGHTS.get(f"{folder}/{rest}" if side in ("l", "r") else control.name, 0.0)
         if control.negative is None:
@@ -168,6 +184,7 @@ def align(shapes: Array, weight: Array, eyes: tuple[NDArray[np.int64], NDArray[n
         weight: (V,) influence of each vertex on the rotation.
         eyes: vertex indices whose means are the left and the right eye's centre.
     """
+
     def centred(points: Array) -> Array:
         middle = (points[:, eyes[0]].mean(1) + points[:, eyes[1]].mean(1)) / 2
         result: Array = points - middle[:, None]
@@ -178,7 +195,9 @@ def align(shapes: Array, weight: Array, eyes: tuple[NDArray[np.int64], NDArray[n
     for _ in range(3):
         target = shapes.mean(0)
         target = target - share @ target
-        moments = np.einsum("nvi,v,vj->nij", shapes - np.einsum("v,nvi->ni", share, shapes)[:, None], share, target, optimize=True)
+        moments = np.einsum(
+            "nvi,v,vj->nij", shapes - np.einsum("v,nvi->ni", share, shapes)[:, None], share, target, optimize=True
+        )
         left, _values, right = np.linalg.svd(moments)
         flip = np.linalg.det(left @ right)
         left[:, :, 2] *= flip[:, None]
@@ -227,6 +246,6 @@ def principal_components(population: Population, weight: Array, count: int = COM
 
 def _fix_sign(component: Array) -> Array:
     flat = component.ravel()
-    # Antisymmetric components have two extremes of equal size: the sum over the left half decides alike for both kinds.
+    # Components have their extreme twice, left and right, and rounding decides which is larger: take the first of both.
     lead = flat[np.argmax(np.abs(flat) > 0.999 * np.abs(flat).max())]
     return component if lead > 0 else -component

@@ -77,14 +77,12 @@ def skin_mask(mesh: HeadMesh, template: Array, parts: NDArray[np.int8], points: 
     # In front of a plane just before the ears, which the oval's widest points mark.
     ears = points[[127, 234, 93, 356, 454, 323], 2].mean()
     mask *= np.clip((front - ears + 0.004) / 0.012, 0, 1)
-    chin = points[152]
-    below = np.clip((top - chin[1] + 0.006) / 0.012, 0, 1)
-    mask *= below
+    mask *= np.clip((top - points[152, 1] + 0.006) / 0.012, 0, 1)
     for indices in (mp.BROW_LEFT, mp.BROW_RIGHT):
         near = nearest_distance(template, points[list(indices)])
         mask = np.minimum(mask, 0.5 + 0.5 * np.clip((near - 0.005) / 0.006, 0, 1))
-    for indices in (mp.EYE_UPPER_LEFT + mp.EYE_LOWER_LEFT, mp.EYE_UPPER_RIGHT + mp.EYE_LOWER_RIGHT):
-        near = nearest_distance(template, points[list(indices)])
+    for lids in (mp.EYE_UPPER_LEFT + mp.EYE_LOWER_LEFT, mp.EYE_UPPER_RIGHT + mp.EYE_LOWER_RIGHT):
+        near = nearest_distance(template, points[list(lids)])
         mask = np.minimum(mask, np.clip((near - 0.001) / 0.003, 0, 1))
     mask[parts != PART_NAMES.index("skin")] = 0.0
     neighbours = vertex_neighbours(mesh.faces, len(template))
@@ -102,7 +100,9 @@ def nostrils(mesh: HeadMesh, template: Array, points: Array) -> NDArray[np.bool_
     normals = vertex_normals(template, mesh.faces)
     inside = np.zeros(len(template), bool)
     for vertex in near:
-        inside[vertex] = _wall_distance(template[vertex] + 1e-5 * normals[vertex], normals[vertex], walls) < NOSTRIL_WIDTH_M
+        inside[vertex] = (
+            _wall_distance(template[vertex] + 1e-5 * normals[vertex], normals[vertex], walls) < NOSTRIL_WIDTH_M
+        )
     # The crease between wing and cheek also has a wall before it, but lies at the side.
     inside &= np.abs(template[:, 0]) < np.abs(points[[129, 358], 0]).mean() - 0.004
     return inside
@@ -123,7 +123,9 @@ def _wall_distance(origin: Array, direction: Array, triangles: Array) -> float:
     return float(distance[hit].min()) if hit.any() else float("inf")
 
 
-def regions(mesh: HeadMesh, template: Array, parts: NDArray[np.int8], points: Array, on_ear: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def regions(
+    mesh: HeadMesh, template: Array, parts: NDArray[np.int8], points: Array, on_ear: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """(V, R) membership, made of distances to landmarks.
 
     Args:
@@ -135,7 +137,7 @@ def regions(mesh: HeadMesh, template: Array, parts: NDArray[np.int8], points: Ar
     left, right = x >= -1e-6, x <= 1e-6
 
     def near(indices: tuple[int, ...], reach: float) -> NDArray[np.bool_]:
-        return skin & (nearest_distance(template, points[list(indices)]) < reach)
+        return np.asarray(skin & (nearest_distance(template, points[list(indices)]) < reach))
 
     def part(*names: str) -> NDArray[np.bool_]:
         return np.isin(parts, [PART_NAMES.index(name) for name in names])

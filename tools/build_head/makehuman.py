@@ -47,16 +47,18 @@ class MakeHuman:
         self._targets: dict[str, NDArray[np.float64]] = {}
         groups = json.loads(self._zip.read(ROOT + "mesh_metadata/basemesh_vertex_groups.json"))
         self._groups: dict[str, list[list[int] | int]] = groups
-        self._weights: dict[str, list[list[float]]] = json.loads(self._zip.read(ROOT + "rigs/standard/weights.default.json"))[
-            "weights"
-        ]
+        self._weights: dict[str, list[list[float]]] = json.loads(
+            self._zip.read(ROOT + "rigs/standard/weights.default.json")
+        )["weights"]
         rig = json.loads(self._zip.read(ROOT + "rigs/standard/rig.default.json"))
         self.bones: dict[str, dict[str, object]] = rig.get("bones", rig)
 
     def group(self, name: str) -> NDArray[np.int64]:
         """Vertex indices of a named group."""
         spans = self._groups[name]
-        return np.concatenate([np.arange(span[0], span[1] + 1) if isinstance(span, list) else np.array([span]) for span in spans])
+        return np.concatenate(
+            [np.arange(span[0], span[1] + 1) if isinstance(span, list) else np.array([span]) for span in spans]
+        )
 
     def bone_weights(self, bone: str) -> NDArray[np.float64]:
         """(V,) weight of a bone on each vertex of the base mesh."""

@@ -40,12 +40,11 @@ def vertex_areas(vertices: Array, faces: NDArray[np.int32]) -> Array:
     """(V,) a third of the area of the triangles around each vertex."""
     corners = vertices[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    result: Array = np.bincount(faces.ravel(), np.repeat(area / 3, 3), len(vertices))
-    return result
+    return np.asarray(np.bincount(faces.ravel(), np.repeat(area / 3, 3), len(vertices)), np.float64)
 
 
 def face_importance(vertices: Array) -> Array:
-    """(V,) 1 on the front of the face, falling to 0.1 at the back of the head and on the neck; origin between the eyes, metres."""
+    """(V,) 1 on the front of the face, falling to 0.1 behind and on the neck; ``vertices`` in head axes, metres."""
     # Centre and half-axes of an ellipsoid around the face, metres; 30 mm below and 10 mm behind the eyes.
     reach = (vertices - np.array([0.0, -0.03, -0.01])) / np.array([0.075, 0.095, 0.075])
     distance = np.linalg.norm(reach, axis=1)
@@ -81,7 +80,10 @@ def build_geometry(data: MakeHuman) -> HeadGeometry:
     base = base @ turn.T
 
     def joints_of(points: Array, eye_offset: Array) -> Array:
-        found = {name: points[rows].mean(0) - (eye_offset if name.startswith("eye") else 0) for name, rows in joint_rows.items()}
+        found = {
+            name: points[rows].mean(0) - (eye_offset if name.startswith("eye") else 0)
+            for name, rows in joint_rows.items()
+        }
         return np.stack([found.get(name, np.zeros_like(points[0])) for name in rig.JOINT_NAMES])
 
     def with_eyeballs(points: Array, joints: Array, pattern: Array) -> Array:

@@ -43,16 +43,20 @@ class Painter:
         self._lips = cv2.GaussianBlur(lip_texture, (0, 0), 3)
         brows = [points[list(b)] - [0, BROW_LOWERING_M, 0] for b in (mp.BROW_RIGHT, mp.BROW_LEFT)]
         self._brows = self._chart(brows, grow_m=0.0008, blur_m=0.0012)
-        lids = [points[[*upper, *reversed(lower)]] for upper, lower in ((mp.EYE_UPPER_RIGHT, mp.EYE_LOWER_RIGHT), (mp.EYE_UPPER_LEFT, mp.EYE_LOWER_LEFT))]
+        lids = [
+            points[[*upper, *reversed(lower)]]
+            for upper, lower in ((mp.EYE_UPPER_RIGHT, mp.EYE_LOWER_RIGHT), (mp.EYE_UPPER_LEFT, mp.EYE_LOWER_LEFT))
+        ]
         self._lashes = self._chart(lids, grow_m=0.0009, blur_m=0.0005)
         self._hairline = float(points[10, 1])
         self._temple = float(points[[127, 356], 2].mean())
         parts = labels.vertex_parts(geometry.mesh, geometry.template)
         hidden = [labels.PART_NAMES.index(name) for name in ("teeth", "tongue", "inner_mouth", "eye_socket")]
-        self._cavity = np.isin(parts[geometry.mesh.faces], hidden).all(axis=1)
+        self._cavity = np.asarray(np.isin(parts[geometry.mesh.faces], hidden).all(axis=1))
 
     def albedo(self, rest: Array, uv: Array, group: NDArray[np.str_], look: dict[str, Array]) -> Array:
-        """(n, 3) albedo at points ``rest`` (n, 3) of the template with texture coordinates ``uv`` (n, 2) on parts ``group`` (n,)."""
+        """(n, 3) albedo at points ``rest`` (n, 3) of the template with texture coordinates ``uv`` (n, 2)."""
+
         def mix(colour: Array, other: Array, share: Array) -> Array:
             result: Array = colour + share[:, None] * (other - colour)
             return result
@@ -65,7 +69,9 @@ class Painter:
         front = rest[:, 2] > -0.03
         colour = mix(colour, look["hair"], 0.75 * self._read(self._brows, rest) * front)
         colour = mix(colour, look["hair"] * 0.5, 0.6 * self._read(self._lashes, rest) * front)
-        above = np.clip((rest[:, 1] - self._hairline - 0.006 + 0.25 * np.maximum(self._temple + 0.01 - rest[:, 2], 0)) / 0.004, 0, 1)
+        above = np.clip(
+            (rest[:, 1] - self._hairline - 0.006 + 0.25 * np.maximum(self._temple + 0.01 - rest[:, 2], 0)) / 0.004, 0, 1
+        )
         behind = np.clip((self._temple - 0.012 - rest[:, 2]) / 0.004, 0, 1) * (rest[:, 1] > -0.01)
         ear = np.abs(rest[:, 0]) > np.interp(rest[:, 1], [-0.03, 0.03], [0.068, 0.075])
         colour = mix(colour, look["hair"], 0.9 * np.maximum(above, behind * ~ear))
@@ -88,20 +94,29 @@ class Painter:
             hull = (outline[:, :2] + CHART_HALF_M) * CHART_PX_PER_M
             cv2.fillPoly(chart, [np.round(hull).astype(np.int32)], 255)
         grow = 2 * int(grow_m * CHART_PX_PER_M) + 1
-        chart = cv2.dilate(chart, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
-        return cv2.GaussianBlur(chart.astype(np.float64) / 255, (0, 0), blur_m * CHART_PX_PER_M)
+        grown = cv2.dilate(chart, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grow, grow)))
+        blurred = cv2.GaussianBlur(np.asarray(grown, np.float64) / 255, (0, 0), blur_m * CHART_PX_PER_M)
+        return np.asarray(blurred, np.float64)
 
     def _read(self, chart: Array, rest: Array) -> Array:
         at = np.clip(((rest[:, :2] + CHART_HALF_M) * CHART_PX_PER_M).astype(int), 0, len(chart) - 1)
         values: Array = chart[at[:, 1], at[:, 0]]
         return values
 
-    def paint(self, shape: Array, rotation: Array, translation: Array, focal_px: float, size: tuple[int, int], look: dict[str, Array]) -> Portrait:
-        """A picture of ``shape`` (V, 3) under the pose; ``look`` holds colours, ``light`` (unit, camera axes) and ``background``."""
+    def paint(
+        self,
+        shape: Array,
+        rotation: Array,
+        translation: Array,
+        focal_px: float,
+        size: tuple[int, int],
+        look: dict[str, Array],
+    ) -> Portrait:
+        """A picture of ``shape`` (V, 3) under the pose; ``look`` as from ``random_look``."""
         geometry, mesh = self._geometry, self._geometry.mesh
         camera = shape @ rotation.T + translation
         triangle, barycentric = rasterise(camera, mesh.faces, focal_px, size)
-        hit = triangle >= 0
+        hit = np.asarray(triangle >= 0)
         faces, share = triangle[hit], barycentric[hit][:, :, None]
         corners = mesh.faces[faces]
         rest = (share * geometry.template[corners]).sum(1)
@@ -119,9 +134,11 @@ class Painter:
         shine = np.where(eye, 0.5 * gloss**80, 0.06 * gloss**12)
         # Cavities see little of the sky.
         cavity = self._cavity[faces]
-        colour = self.albedo(rest, uv, group, look) * np.where(cavity, 0.35 * diffuse, diffuse)[:, None] + shine[:, None]
-        image = np.broadcast_to(look["background"], (*hit.shape, 3)).copy()
-        image[hit] = colour
-        image = np.clip(cv2.GaussianBlur(image, (0, 0), 0.6), 0, 1) ** (1 / 2.2)
+        colour = (
+            self.albedo(rest, uv, group, look) * np.where(cavity, 0.35 * diffuse, diffuse)[:, None] + shine[:, None]
+        )
+        linear = np.broadcast_to(look["background"], (*hit.shape, 3)).copy()
+        linear[hit] = colour
+        image = np.clip(np.asarray(cv2.GaussianBlur(linear, (0, 0), 0.6), np.float64), 0, 1) ** (1 / 2.2)
         image += look["grain"] * np.random.default_rng(int(look["seed"])).standard_normal(image.shape)
         return Portrait((np.clip(image, 0, 1) * 255).astype(np.uint8), triangle, barycentric)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _fill(points, depths, faces, triangle, barycentric, inverse_depth):  # type: ignore[no-untyped-def]  # pragma: no cover
     height, width = triangle.shape
     for f in range(faces.shape[0]):

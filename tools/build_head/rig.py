@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 
 def joint_vertices(data: MakeHuman) -> dict[str, NDArray[np.int64]]:
     """Base mesh vertices whose mean gives the joint: for the jaw and the neck (between the rig's second and third neck bone) the
-    joint itself, for the eyes the front octagon of MakeHuman's eyeball, ``eyeball.CENTRE_DEPTH_M`` before the joint."""
+    joint itself, for the eyes the front octagon of MakeHuman's eyeball, ``eyeball.CENTRE_DEPTH_M`` before the joint.
+    """
     found = {"jaw": data.group(JAW_GROUP)}
     for joint, eye in EYE_GROUPS.items():
         vertices = data.group(eye)
@@ -97,7 +98,9 @@ def skin_weights(data: MakeHuman, mesh: HeadMesh, jaw: Array) -> Array:
         weight = data.bone_weights(bone)
         total += weight
         # The neck's bones hand over from the trunk to the head bit by bit.
-        trunk += weight * (0.8 if bone == "neck01" else 0.4 if bone == "neck02" else 0.0 if bone == "neck03" or _on_head(bone) else 1.0)
+        trunk += weight * (
+            0.8 if bone == "neck01" else 0.4 if bone == "neck02" else 0.0 if bone == "neck03" or _on_head(bone) else 1.0
+        )
     trunk_share = np.zeros(mesh.count)
     trunk_share[: len(mesh.source)] = (trunk / np.maximum(total, 1e-9))[mesh.source]
     trunk_share = (trunk_share + trunk_share[mesh.mirror]) / 2

@@ -76,8 +76,12 @@ def select_head(data: MakeHuman) -> HeadMesh:
     return HeadMesh(
         source=source,
         faces=np.concatenate([index[triangles], eye_faces + count, eye_faces + count + size]).astype(np.int32),
-        uv=np.concatenate([mesh.uv[used_uv], eyeball.eyeball_uv(left=True), eyeball.eyeball_uv(left=False)]).astype(np.float32),
-        uv_faces=np.concatenate([uv_faces.reshape(-1, 3), eye_faces + uv_count, eye_faces + uv_count + size]).astype(np.int32),
+        uv=np.concatenate([mesh.uv[used_uv], eyeball.eyeball_uv(left=True), eyeball.eyeball_uv(left=False)]).astype(
+            np.float32
+        ),
+        uv_faces=np.concatenate([uv_faces.reshape(-1, 3), eye_faces + uv_count, eye_faces + uv_count + size]).astype(
+            np.int32
+        ),
         mirror=np.concatenate(
             [index[mirror[source]], eyeball.eyeball_mirror() + count + size, eyeball.eyeball_mirror() + count]
         ).astype(np.int32),

@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def closest_barycentric(point: Array, triangles: Array) -> tuple[Array, Array]:
-    """Barycentric coordinates (n, 3) of the point of each triangle (n, 3, 3) nearest to ``point`` (3,), and squared distances (n,).
+    """Barycentric coordinates (n, 3) of each triangle's (n, 3, 3) point nearest to ``point`` (3,), squared distances (n,).
 
     Inside the triangle by its plane, else on the nearest of its edges.
     """
