@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.fitting.solver import FitState
+from tracker.fitting.residuals import FitState
 from tracker.rotations import matrix_from_rotvec, rotvec_from_matrix
 from tracker.smoothing.one_euro import OneEuroConfig, OneEuroFilter
 
