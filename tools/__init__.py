@@ -1,0 +1,1 @@
+"""Scripts around the product; nothing in the product imports them."""
