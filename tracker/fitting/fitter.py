@@ -19,6 +19,9 @@ from tracker.types import FaceObservation
 
 Float32 = NDArray[np.float32]
 
+# Points of less trust than this slide over the face and say nothing about how well it fits.
+_TRUSTED_WEIGHT = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
@@ -43,8 +46,6 @@ class FittedFace:
     identity_version: int
     residual_px: float
     """Median distance between observed and fitted landmarks."""
-    projected: Float32
-    """(L, 2) fitted landmarks in pixels."""
     iterations: int
     cold: bool
 
@@ -55,6 +56,7 @@ class FaceFitter:
     def __init__(self, model: FaceModel, set_name: str, config: FitConfig | None = None) -> None:
         self._config = config or FitConfig()
         self._points = LandmarkModel(model, set_name)
+        self._trusted = np.flatnonzero(self._points.weight > _TRUSTED_WEIGHT)
         self._solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
         self._coupling = gaze_coupling(model.joint_drive)
@@ -85,7 +87,6 @@ class FaceFitter:
             identity=self._points.identity,
             identity_version=self.identity.version,
             residual_px=self._residual(observation, solution),
-            projected=solution.projected,
             iterations=solution.iterations,
             cold=cold,
         )
@@ -100,14 +101,15 @@ class FaceFitter:
 
     def _target(self, observation: FaceObservation) -> Target:
         landmarks = observation.landmarks
-        precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma**2)
+        order = self._points.order
+        precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
         mean, sigma = self._prior.given(observation.arkit_hint)
         return Target(
-            np.ascontiguousarray(landmarks.points[:, :2]), precision.astype(np.float32), mean, sigma, self._coupling
+            np.ascontiguousarray(landmarks.points[order, :2]), precision.astype(np.float32), mean, sigma, self._coupling
         )
 
     def _cold(self, observation: FaceObservation, camera: Camera, target: Target) -> Solution:
-        points = observation.landmarks.points
+        points = observation.landmarks.points[self._points.order]
         rotation, translation = start_pose(camera, points, self._points.neutral_points(), target.precision)
         start = FitState(rotation, translation, np.zeros(self._points.expression_count, np.float32))
         rigid = self._solver.solve(
@@ -119,7 +121,9 @@ class FaceFitter:
 
     def _warm(self, camera: Camera, target: Target) -> Solution:
         assert self._state is not None
-        solution = self._solver.solve(camera, target, self._state, iterations=self._config.warm_iterations)
+        solution = self._solver.solve(
+            camera, target, self._state, iterations=self._config.warm_iterations, relinearise=False
+        )
         if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
             return self._solve_identity(camera, target, solution.state, iterations=4)
         return solution
@@ -140,6 +144,5 @@ class FaceFitter:
         return self._watch.is_other_person(misfit, known_view=self.identity.knows_view(solution.state.rotation))
 
     def _residual(self, observation: FaceObservation, solution: Solution) -> float:
-        offset = observation.landmarks.points[:, :2] - solution.projected
-        used = self._points.weight > 0.3
-        return float(np.median(np.hypot(offset[used, 0], offset[used, 1])))
+        offset = observation.landmarks.points[self._points.order, :2] - solution.projected
+        return float(np.median(np.hypot(offset[self._trusted, 0], offset[self._trusted, 1])))

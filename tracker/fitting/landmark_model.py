@@ -21,14 +21,15 @@ from tracker.rotations import left_jacobian, matrix_from_rotvec
 Float32 = NDArray[np.float32]
 MOVING_JOINTS = (JAW, EYE_LEFT, EYE_RIGHT)
 _IDENTITY = np.eye(3)
+_LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class _JointPoints:
     """The points that one joint moves."""
 
-    rows: NDArray[np.intp]
-    """(M,) indices of those points."""
+    rows: slice | NDArray[np.intp]
+    """Those M points: a slice where the order of the points allows it, which is much cheaper to address."""
     template: Float32
     """(3, M) weighted template."""
     expression: Float32
@@ -45,14 +46,20 @@ class LandmarkModel:
     """``FaceModel`` compiled for one landmark set.
 
     Identity changes rarely: ``set_identity`` folds it into the constant part, ``evaluate`` then costs one small
-    matrix-vector product.
+    matrix-vector product. Points are in an order of its own, by the joint that moves them: ``order`` (L,) gives the index in the
+    landmark set of each.
     """
 
     def __init__(self, model: FaceModel, set_name: str) -> None:
         embedding = model.embedding(set_name)
         corners = model.faces[embedding.faces]
         barycentric = embedding.barycentric.astype(np.float64)
-        self.weight: Float32 = embedding.weight.copy()
+        moved = (
+            np.einsum("lc,lcj->lj", barycentric, model.skin_weights[corners][:, :, list(MOVING_JOINTS)]) > _LEAST_WEIGHT
+        )
+        self.order = np.argsort(np.where(moved.any(axis=1), moved.argmax(axis=1), -1), kind="stable")
+        corners, barycentric = corners[self.order], barycentric[self.order]
+        self.weight: Float32 = embedding.weight[self.order]
         self.count = int(corners.shape[0])
         self.expression_count = model.expression_count
         self.identity_count = model.identity_count
@@ -63,7 +70,8 @@ class LandmarkModel:
         self._identity = np.zeros(model.identity_count, np.float32)
         self._shaped = self._template
         self._joint_shaped = {joint: points.template for joint, points in self._joints.items()}
-        self._effective = np.empty_like(self.expression_basis)
+        self._effective = self.expression_basis.copy()
+        self._moved = {joint: np.empty_like(points.expression) for joint, points in self._joints.items()}
 
     @property
     def identity(self) -> Float32:
@@ -93,15 +101,18 @@ class LandmarkModel:
     def expression_jacobian(self, expression: Float32) -> Float32:
         """d points / d expression, (3, L, Ne), in head axes. The array is reused by the next call."""
         effective = self._effective
-        np.copyto(effective, self.expression_basis)
+        for part in self._joints.values():
+            effective[:, part.rows] = self.expression_basis[:, part.rows]
         for joint, part in self._joints.items():
             turn, arms = self._turn(joint, part, expression)
-            effective[:, part.rows] += (turn @ part.expression.reshape(3, -1)).reshape(part.expression.shape)
+            moved = self._moved[joint]
+            np.matmul(turn, part.expression.reshape(3, -1), out=moved.reshape(3, -1))
             # d(R arm) = dtheta x (R arm), with dtheta = left_jacobian @ drive de (here R arm = turn @ arm + arm).
             lever = turn @ arms + arms
             axes = left_jacobian(part.drive @ expression[part.drivers]) @ part.drive
             for column, axis in zip(part.drivers, axes.T, strict=True):
-                effective[:, part.rows, column] += _skew(axis) @ lever
+                moved[:, :, column] += _skew(axis) @ lever
+            effective[:, part.rows] += moved
         return effective
 
     def identity_jacobian(self, expression: Float32) -> Float32:
@@ -135,8 +146,10 @@ def _compile_joint(
 ) -> _JointPoints:
     weighted = barycentric * model.skin_weights[corners, joint]
     share = weighted.sum(axis=1)
-    rows = np.flatnonzero(share > 1e-6)
-    weighted, corners, share = weighted[rows], corners[rows], share[rows].astype(np.float32)
+    found = np.flatnonzero(share > _LEAST_WEIGHT)
+    weighted, corners, share = weighted[found], corners[found], share[found].astype(np.float32)
+    is_run = found.size > 0 and found[-1] - found[0] + 1 == found.size
+    rows = slice(int(found[0]), int(found[-1]) + 1) if is_run else found
     template = _interpolate(weighted, model.template[corners])
     identity = _interpolate(weighted, model.identity_basis[corners])
     # The arm is measured from the joint, which moves with identity too.

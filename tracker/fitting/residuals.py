@@ -86,6 +86,8 @@ class Residuals:
         columns = POSE + model.expression_count + model.identity_count
         self._jacobian = np.zeros((2 * count, columns), np.float32)
         self._scratch = np.empty((count, max(model.expression_count, model.identity_count)), np.float32)
+        self._weight = np.ones(count, np.float32)
+        self._active = self._jacobian
 
     def evaluate(
         self, camera: Camera, target: Target, state: FitState, identity: Float64, prior: IdentityPrior | None
@@ -130,24 +132,29 @@ class Residuals:
         if prior is not None:
             self._project(model.identity_jacobian(state.expression), along, used)
             used += model.identity_count
-        active = self._jacobian[:, :used]
-        weighted = np.concatenate([at.residual[0] * weight, at.residual[1] * weight])
-        normal = (active.T @ active).astype(np.float64)
-        gradient = (active.T @ weighted).astype(np.float64)
+        self._weight, self._active = weight, self._jacobian[:, :used]
+        normal = (self._active.T @ self._active).astype(np.float64)
         if expression:
-            inverse = 1.0 / target.expression_sigma.astype(np.float64) ** 2
-            span = np.arange(POSE, POSE + model.expression_count)
-            normal[span, span] += inverse
-            normal[POSE : POSE + model.expression_count, POSE : POSE + model.expression_count] += (
-                target.expression_coupling
-            )
-            gradient[span] -= inverse * (state.expression - target.expression_mean)
-            gradient[span] -= target.expression_coupling @ state.expression
+            span = slice(POSE, POSE + model.expression_count)
+            normal[span, span] += target.expression_coupling
+            diagonal = np.arange(POSE, POSE + model.expression_count)
+            normal[diagonal, diagonal] += 1.0 / target.expression_sigma.astype(np.float64) ** 2
         if prior is not None:
             block = slice(used - model.identity_count, used)
             normal[block, block] += prior.information
-            gradient[block] -= prior.information @ (at.identity - prior.mean)
-        return normal, gradient
+        return normal, self.gradient(target, at, expression=expression, prior=prior)
+
+    def gradient(self, target: Target, at: Evaluation, *, expression: bool, prior: IdentityPrior | None) -> Float64:
+        """Descent gradient (P,) at ``at`` with the derivatives and robust weights of the last linearisation."""
+        weighted = np.concatenate([at.residual[0] * self._weight, at.residual[1] * self._weight])
+        gradient = (self._active.T @ weighted).astype(np.float64)
+        if expression:
+            weights = at.state.expression.astype(np.float64)
+            pull = (weights - target.expression_mean) / target.expression_sigma.astype(np.float64) ** 2
+            gradient[POSE : POSE + self.model.expression_count] -= pull + target.expression_coupling @ weights
+        if prior is not None:
+            gradient[gradient.shape[0] - self.model.identity_count :] -= prior.information @ (at.identity - prior.mean)
+        return gradient
 
     def _pose_columns(self, arm: Float32, scale: Float32, tx: Float32, ty: Float32) -> None:
         """d residual rows / d (rotation, translation); a rotation by delta moves a point by delta cross arm."""

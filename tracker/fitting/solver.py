@@ -58,20 +58,25 @@ class Solver:
         identity_prior: IdentityPrior | None = None,
         expression: bool = True,
         tolerance: float = 1e-3,
+        relinearise: bool = True,
     ) -> Solution:
         """Run up to ``iterations`` accepted steps from ``start``.
 
         ``expression=False`` moves the pose only. With an ``identity_prior`` identity is solved too, starting from the
         model's current one. Stops early when a step lowers the cost by less than ``tolerance`` of it.
+        ``relinearise=False`` keeps the first step's derivatives for the others: as good near the solution, and far cheaper.
         """
         identity = self.model.identity.astype(np.float64)
         best = self._residuals.evaluate(camera, target, start, identity, identity_prior)
         damping, done = _FIRST_DAMPING, 0
-        normal = np.zeros((0, 0))
+        normal, gradient = np.zeros((0, 0)), np.zeros(0)
         while done < iterations:
-            normal, gradient = self._residuals.linearise(
-                camera, target, best, expression=expression, prior=identity_prior
-            )
+            if done == 0 or relinearise:
+                normal, gradient = self._residuals.linearise(
+                    camera, target, best, expression=expression, prior=identity_prior
+                )
+            else:
+                gradient = self._residuals.gradient(target, best, expression=expression, prior=identity_prior)
             for _ in range(_TRIALS):
                 step = self._step(normal, gradient, damping, best.state.expression if expression else None)
                 trial = self._trial(camera, target, best, step, expression, identity_prior)
