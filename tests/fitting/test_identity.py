@@ -26,7 +26,8 @@ def observations(identity: np.ndarray, count: int, seed: int, noise_px: float = 
     for k in range(count):
         rotation = matrix_from_rotvec(0.3 * np.sin([k / 7, k / 5, k / 11])) @ np.diag([1.0, -1.0, -1.0])
         expression = (0.25 + 0.25 * np.sin(k / (3 + np.arange(points.expression_count)))).astype(np.float32)
-        inside = rotation @ points.evaluate(expression) + np.array([[0.01], [0.0], [0.6]])
+        inside = np.empty((3, LANDMARKS))
+        inside[:, points.order] = rotation @ points.evaluate(expression) + np.array([[0.01], [0.0], [0.6]])
         pixels = CAMERA.project(inside.T) + rng.normal(0, noise_px, (LANDMARKS, 2))
         low, high = pixels.min(axis=0), pixels.max(axis=0)
         depth = (inside[2] - 0.6) * CAMERA.focal_px / 0.6

@@ -147,7 +147,7 @@ class Residuals:
     def gradient(self, target: Target, at: Evaluation, *, expression: bool, prior: IdentityPrior | None) -> Float64:
         """Descent gradient (P,) at ``at`` with the derivatives and robust weights of the last linearisation."""
         weighted = np.concatenate([at.residual[0] * self._weight, at.residual[1] * self._weight])
-        gradient = (self._active.T @ weighted).astype(np.float64)
+        gradient: Float64 = (self._active.T @ weighted).astype(np.float64)
         if expression:
             weights = at.state.expression.astype(np.float64)
             pull = (weights - target.expression_mean) / target.expression_sigma.astype(np.float64) ** 2
