@@ -107,37 +107,46 @@ class Cropper:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._pixels = np.zeros((size, size, 3), dtype=np.uint8)
+        self._pixels = np.zeros((size, size, 4), dtype=np.uint8)
 
     def cut(self, image: ImageRGB, roi: Roi) -> ImageRGB:
         """The crop, uint8 (size, size, 3); edge pixels continue outside the image. Overwritten by the next call."""
         if roi.size > _ALIASING_SCALE * self.size:
             image, roi = _reduced(image, roi, roi.size / (2 * self.size))
+        left, top, right, bottom = _covered(image, roi, margin=2.0)
+        # Warping four channels takes a third of the time of three.
+        part = cv2.cvtColor(image[top:bottom, left:right], cv2.COLOR_RGB2RGBA)
         scale = roi.size / self.size
         cos, sin = math.cos(roi.rotation) * scale, math.sin(roi.rotation) * scale
         # From the centre of crop pixel (0, 0), at (0.5, 0.5), to the index of the image pixel it samples.
         start = 0.5 - self.size / 2.0
         matrix = np.array([
-            [cos, -sin, roi.cx + start * (cos - sin) - 0.5],
-            [sin, cos, roi.cy + start * (sin + cos) - 0.5],
+            [cos, -sin, roi.cx - left + start * (cos - sin) - 0.5],
+            [sin, cos, roi.cy - top + start * (sin + cos) - 0.5],
         ])  # fmt: skip
         cv2.warpAffine(
-            image,
+            part,
             matrix,
             (self.size, self.size),
             self._pixels,
             cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             cv2.BORDER_REPLICATE,
         )
-        return self._pixels
+        return self._pixels[:, :, :3]
+
+
+def _covered(image: ImageRGB, roi: Roi, margin: float) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the image part under ``roi`` and ``margin`` pixels around it; at least one pixel."""
+    height, width = image.shape[:2]
+    reach = roi.size * (abs(math.cos(roi.rotation)) + abs(math.sin(roi.rotation))) / 2 + margin
+    left, top = (min(max(int(c - reach), 0), side - 1) for c, side in ((roi.cx, width), (roi.cy, height)))
+    right, bottom = (min(max(int(c + reach) + 1, 1), side) for c, side in ((roi.cx, width), (roi.cy, height)))
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _reduced(image: ImageRGB, roi: Roi, factor: float) -> tuple[ImageRGB, Roi]:
     """The image part under ``roi`` with its sides divided by about ``factor``, and ``roi`` in it."""
-    height, width = image.shape[:2]
-    reach = roi.size * (abs(math.cos(roi.rotation)) + abs(math.sin(roi.rotation))) / 2 + 2 * factor
-    left, right = (min(max(int(roi.cx + side * reach), 0), width) for side in (-1, 1))
-    top, bottom = (min(max(int(roi.cy + side * reach), 0), height) for side in (-1, 1))
+    left, top, right, bottom = _covered(image, roi, margin=2 * factor)
     columns, rows = round((right - left) / factor), round((bottom - top) / factor)
     if columns < 1 or rows < 1:
         return image, roi
