@@ -69,24 +69,25 @@ class FaceFitter:
     def fit(self, observation: FaceObservation, camera: Camera) -> FittedFace:
         """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise."""
         target = self._target(observation)
+        width = max(float(observation.box[2]), 1.0)
         cold = self._state is None or camera != self._camera
         if not cold:
             solution = self._warm(camera, target)
-            width = float(observation.box[2])
-            cold = self._residual(observation, solution) > self._config.restart_residual * width
+            residual_px = self._residual(observation, solution)
+            cold = residual_px > self._config.restart_residual * width
+            if not cold and self._is_other_person(solution, residual_px / width):
+                self.forget()
+                cold = True
         if cold:
             solution = self._cold(observation, camera, target)
-        elif self._is_other_person(observation, solution):
-            self.forget()
-            solution = self._cold(observation, camera, target)
-            cold = True
+            residual_px = self._residual(observation, solution)
         self._state, self._camera = solution.state, camera
         self._age += 1
         return FittedFace(
             state=solution.state,
             identity=self._points.identity,
             identity_version=self.identity.version,
-            residual_px=self._residual(observation, solution),
+            residual_px=residual_px,
             iterations=solution.iterations,
             cold=cold,
         )
@@ -137,10 +138,9 @@ class FaceFitter:
         self.identity.learn(solution, float(np.sqrt((moved**2).sum(axis=1).mean())))
         return solution
 
-    def _is_other_person(self, observation: FaceObservation, solution: Solution) -> bool:
+    def _is_other_person(self, solution: Solution, misfit: float) -> bool:
         if not self.identity.frozen:
             return False
-        misfit = self._residual(observation, solution) / max(float(observation.box[2]), 1.0)
         return self._watch.is_other_person(misfit, known_view=self.identity.knows_view(solution.state.rotation))
 
     def _residual(self, observation: FaceObservation, solution: Solution) -> float:

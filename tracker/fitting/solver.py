@@ -77,7 +77,8 @@ class Solver:
                 )
             else:
                 gradient = self._residuals.gradient(target, best, expression=expression, prior=identity_prior)
-            for _ in range(_TRIALS):
+            # With old derivatives a step that fails means that there is nothing left to gain from them.
+            for _ in range(_TRIALS if done == 0 or relinearise else 1):
                 step = self._step(normal, gradient, damping, best.state.expression if expression else None)
                 trial = self._trial(camera, target, best, step, expression, identity_prior)
                 if trial.cost <= best.cost:
