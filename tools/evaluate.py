@@ -58,9 +58,9 @@ def run_stills(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_steadiness(args: argparse.Namespace) -> dict[str, Any]:
-    model, follower = load_face_model(args.face_model), Follower()
-    material = steadiness.prepare(follower, args.clips, 100 if args.quick else 240)
-    result = steadiness.evaluate(model, material, _smoothing(args), _fit(args))
+    smoothing, fitting = _smoothing(args), _fit(args)
+    material = steadiness.prepare(Follower(), args.clips, 100 if args.quick else 240)
+    result = steadiness.evaluate(load_face_model(args.face_model), material, smoothing, fitting)
     for name in ("face_landmarker", "facemesh"):
         with _peer(name, args) as peer:
             if peer is not None:

@@ -27,11 +27,11 @@ class SmoothingConfig:
     """Cut-offs per parameter group. Chosen with ``tools/evaluate.py steadiness`` (docs/accuracy.md)."""
 
     enabled: bool = True
-    rotation: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.7, 25.0, 3.0))
-    position: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.7, 250.0, 3.0))
-    depth: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.5, 60.0, 2.0))
-    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(1.0, 12.0, 4.0))
-    eyes: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(1.5, 25.0, 6.0))
+    rotation: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.3, 70.0, 7.0, 2.5))
+    position: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.35, 600.0, 3.0, 2.3))
+    depth: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.3, 45.0, 10.0, 2.5))
+    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.4, 22.0, 10.0, 3.0))
+    eyes: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.8, 60.0, 12.0, 1.5))
 
 
 class FaceSmoother:
