@@ -83,11 +83,11 @@ class Residuals:
     def __init__(self, model: LandmarkModel) -> None:
         self.model = model
         count = model.count
-        columns = POSE + model.expression_count + model.identity_count
-        self._jacobian = np.zeros((2 * count, columns), np.float32)
+        # One per number of unknowns, so that rows lie side by side in memory.
+        self._jacobians: dict[int, Float32] = {}
         self._scratch = np.empty((count, max(model.expression_count, model.identity_count)), np.float32)
         self._weight = np.ones(count, np.float32)
-        self._active = self._jacobian
+        self._jacobian = np.zeros((2 * count, 0), np.float32)
 
     def evaluate(
         self, camera: Camera, target: Target, state: FitState, identity: Float64, prior: IdentityPrior | None
@@ -114,6 +114,10 @@ class Residuals:
     ) -> tuple[Float64, Float64]:
         """Gauss-Newton's normal matrix (P, P) and descent gradient (P,): pose, then expression, then identity."""
         model, state, points = self.model, at.state, at.points
+        size = POSE + (model.expression_count if expression else 0) + (model.identity_count if prior is not None else 0)
+        if size not in self._jacobians:
+            self._jacobians[size] = np.empty((2 * model.count, size), np.float32)
+        self._jacobian = self._jacobians[size]
         squared = (at.residual[0] ** 2 + at.residual[1] ** 2) * target.precision
         weight = np.sqrt(target.precision / (1.0 + squared * (1.0 / _CAUCHY**2)))
         scale = np.float32(camera.focal_px) / points[2] * weight
@@ -132,8 +136,8 @@ class Residuals:
         if prior is not None:
             self._project(model.identity_jacobian(state.expression), along, used)
             used += model.identity_count
-        self._weight, self._active = weight, self._jacobian[:, :used]
-        normal = (self._active.T @ self._active).astype(np.float64)
+        self._weight = weight
+        normal = (self._jacobian.T @ self._jacobian).astype(np.float64)
         if expression:
             span = slice(POSE, POSE + model.expression_count)
             normal[span, span] += target.expression_coupling
@@ -147,7 +151,7 @@ class Residuals:
     def gradient(self, target: Target, at: Evaluation, *, expression: bool, prior: IdentityPrior | None) -> Float64:
         """Descent gradient (P,) at ``at`` with the derivatives and robust weights of the last linearisation."""
         weighted = np.concatenate([at.residual[0] * self._weight, at.residual[1] * self._weight])
-        gradient: Float64 = (self._active.T @ weighted).astype(np.float64)
+        gradient: Float64 = (self._jacobian.T @ weighted).astype(np.float64)
         if expression:
             weights = at.state.expression.astype(np.float64)
             pull = (weights - target.expression_mean) / target.expression_sigma.astype(np.float64) ** 2
