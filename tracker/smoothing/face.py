@@ -27,11 +27,11 @@ class SmoothingConfig:
     """Cut-offs per parameter group. Chosen with ``tools/evaluate.py steadiness`` (docs/accuracy.md)."""
 
     enabled: bool = True
-    rotation: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.3, 70.0, 7.0, 2.5))
-    position: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.35, 600.0, 3.0, 2.3))
+    rotation: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.25, 100.0, 6.0, 2.7))
+    position: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.25, 900.0, 2.5, 2.6))
     depth: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.3, 45.0, 10.0, 2.5))
-    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.4, 22.0, 10.0, 3.0))
-    eyes: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.8, 60.0, 12.0, 1.5))
+    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.4, 30.0, 8.0, 3.5))
+    eyes: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.6, 90.0, 10.0, 3.0))
 
 
 class FaceSmoother:
