@@ -2,7 +2,7 @@
 
 Jitter: pictures held still, repeated with fresh noise of sigma 3, the eyes 64 px apart. Figures are the mean over landmarks
 of the standard deviation over frames, per coordinate, in % of the eye distance, and the pose's standard deviation about the
-camera's axes. The same for real still segments, where slow motion is taken out first.
+camera's axes; means over three seeds of the noise. The same for real still segments, where slow motion is taken out first.
 
 Lag: on real clips, the time shift (in frames, weighted by speed) that best explains the smoothed values by the raw ones, which
 lag nothing: smooth(t) = raw(t - lag). Given for landmarks, for pose and for expression weights, and apart for slow motion.
@@ -37,6 +37,7 @@ Image = NDArray[np.uint8]
 EYES_PX: Final = 64.0
 NOISE: Final = 3.0
 STILL_FRAMES: Final = 150
+SEEDS: Final = 3
 _SETTLE: Final = 40
 _STILL_SHARED: Final = ("webcam_cap13.mp4", "talk_d9.mp4")
 _MOVING_SAMPLES: Final = ("single_face.mp4", "WolfgangLanger_Pexels.mp4")
@@ -66,7 +67,7 @@ def still_sources() -> dict[str, Image]:
     return pictures | {clip.name: next(iter(frames_of(clip, 1))).image for clip in clips if clip.is_file()}
 
 
-def still_images(follower: Follower, picture: Image, seed: int = 0) -> Image:
+def still_images(follower: Follower, picture: Image, seed: int) -> Image:
     """(T, H, W, 3): a picture scaled so that the eyes are 64 px apart, with fresh noise in every frame."""
     (seen,) = follower.encode_images([picture] * 3)[-1].observations
     scale = EYES_PX / eye_distance(seen.landmarks.points)
@@ -90,7 +91,8 @@ def moving_clips() -> list[Path]:
 class Material:
     """The networks' view of everything that is judged; fits and smoothing are tried on it."""
 
-    stills: dict[str, list[Encoded]]
+    stills: dict[str, list[list[Encoded]]]
+    """Per picture one stream for each seed of the noise."""
     clips: dict[str, list[Encoded]]
     set_name: str
 
@@ -99,7 +101,10 @@ def prepare(follower: Follower, clips: Sequence[Path] | None = None, frames: int
     """Run the networks once over the still and the clips."""
     chosen = moving_clips() if clips is None else list(clips)
     return Material(
-        {name: follower.encode_images(still_images(follower, picture)) for name, picture in still_sources().items()},
+        {
+            name: [follower.encode_images(still_images(follower, picture, seed)) for seed in range(SEEDS)]
+            for name, picture in still_sources().items()
+        },
         {clip.name: follower.encode(frames_of(clip, frames)) for clip in chosen},
         follower.set_name,
     )
@@ -110,10 +115,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Figures of raw and smoothed values."""
     result: dict[str, Any] = {"raw": {}, "smooth": {}}
-    for name, encoded in material.stills.items():
-        faces = fit(model, material.set_name, encoded, smoothing=smoothing, fit_config=fit_config)
+    for name, streams in material.stills.items():
+        fitted = [fit(model, material.set_name, each, smoothing=smoothing, fit_config=fit_config) for each in streams]
         for kind in ("raw", "smooth"):
-            result[kind][name] = still_figures(motion_of(model, encoded, faces, raw=kind == "raw"))
+            result[kind][name] = _averaged([
+                still_figures(motion_of(model, encoded, faces, raw=kind == "raw"))
+                for encoded, faces in zip(streams, fitted, strict=True)
+            ])  # fmt: skip
     for kind in ("raw", "smooth"):
         result[kind]["worst"] = _worst(result[kind])
     pairs = []
@@ -205,8 +213,16 @@ def segment_figures(pairs: Sequence[tuple[Motion, Motion]]) -> dict[str, Any]:
 def peer_stills(peer: SubjectProcess) -> dict[str, Any]:
     """The same jitter of a peer's landmarks and pose."""
     follower = Follower()
-    figures = {name: _peer_still(peer, still_images(follower, picture)) for name, picture in still_sources().items()}
+    figures = {
+        name: _averaged([_peer_still(peer, still_images(follower, picture, seed)) for seed in range(SEEDS)])
+        for name, picture in still_sources().items()
+    }
     return {**figures, "worst": _worst(figures)}
+
+
+def _averaged(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Entry by entry over the seeds."""
+    return {name: np.round(np.mean([each[name] for each in figures], axis=0), 4).tolist() for name in figures[0]}
 
 
 def _worst(figures: dict[str, dict[str, Any]]) -> dict[str, float]:
