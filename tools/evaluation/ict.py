@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.evaluation.clips import SHARED
-from tracker.arkit import ARKIT_NAMES
+from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
 from tracker.cache import atomic_target, ensure_cache_dir
 from tracker.camera import Camera
 from tracker.rendering.rasterizer import rasterize
 from tracker.rendering.shading import NormalField
+from tracker.rotations import matrix_from_rotvec
 
 Float32 = NDArray[np.float32]
 
@@ -35,6 +36,8 @@ _PARTS: Final = {
 }  # fmt: skip
 FACE_VERTICES: Final = 9409
 """The first so many vertices are the face with its ears."""
+_GAZE_RAD: Final = (0.5, 0.4)
+"""Turn of an eye at full weight, sideways and up or down."""
 _SUPERSAMPLE: Final = 2
 
 
@@ -60,6 +63,16 @@ class IctModel:
     def vertices(self, identity: Float32, expression: Float32) -> Float32:
         """(V, 3)."""
         shape: Float32 = self.relaxed(identity) + np.tensordot(expression, self.expression, 1)
+        for name, side in (("eye_left", "Left"), ("eye_right", "Right")):
+            eye = shape[slice(*_PARTS[name])]
+            centre = eye.mean(axis=0)
+            # The model's gaze shapes move the lids only; the eyeballs are for the user to turn.
+            up, down, inwards, out = (
+                expression[ARKIT_INDEX[f"eyeLook{way}{side}"]] for way in ("Up", "Down", "In", "Out")
+            )
+            yaw = (out - inwards) * _GAZE_RAD[0] * (1.0 if side == "Left" else -1.0)
+            turn = matrix_from_rotvec(np.array([(down - up) * _GAZE_RAD[1], yaw, 0.0])).astype(np.float32)
+            eye[:] = (eye - centre) @ turn.T + centre
         return shape
 
 
