@@ -107,7 +107,8 @@ class Cropper:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._pixels = np.zeros((size, size, 4), dtype=np.uint8)
+        self._warped = np.zeros((size, size, 4), dtype=np.uint8)
+        self._pixels = np.zeros((size, size, 3), dtype=np.uint8)
 
     def cut(self, image: ImageRGB, roi: Roi) -> ImageRGB:
         """The crop, uint8 (size, size, 3); edge pixels continue outside the image. Overwritten by the next call."""
@@ -128,11 +129,12 @@ class Cropper:
             part,
             matrix,
             (self.size, self.size),
-            self._pixels,
+            self._warped,
             cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             cv2.BORDER_REPLICATE,
         )
-        return self._pixels[:, :, :3]
+        cv2.cvtColor(self._warped, cv2.COLOR_RGBA2RGB, self._pixels)
+        return self._pixels
 
 
 def _covered(image: ImageRGB, roi: Roi, margin: float) -> tuple[int, int, int, int]:
