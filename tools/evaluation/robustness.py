@@ -93,8 +93,9 @@ def small_faces(follower: Follower, peer: SubjectProcess | None, picture: Image)
             result["mediapipe_found_share"][wanted] = round(float(np.mean(theirs)), 2)
     if peer is None:
         del result["mediapipe_found_share"]
-    sure = [size for size, share in result["found_share"].items() if share == 1.0]
-    result["smallest_eye_distance_px"] = min(sure, default=None)
+    result["smallest_always_found_px"] = min(
+        (size for size, s in result["found_share"].items() if s == 1.0), default=None
+    )
     return result
 
 

@@ -184,6 +184,12 @@ def _pose(tracks: Sequence[Track], people: Sequence[Subject], *, remove_offset: 
     return {
         "frames_lost": lost,
         "rotation_deg": round(float(np.mean(angles)), 3),
+        "rotation_offset_deg": round(
+            float(metrics.angle_deg(metrics.mean_rotation(np.swapaxes(found, 1, 2) @ true))), 3
+        ),
+        "rotation_free_of_offset_deg": round(
+            float(metrics.rotation_errors_deg(found, true, remove_offset=True).mean()), 3
+        ),
         "rotation_p95_deg": round(float(np.percentile(angles, 95)), 3),
         "position_mm": round(float(np.concatenate(distances).mean() * 1e3), 2),
         "position_scaled_mm": round(float(np.concatenate(scaled).mean() * 1e3), 2),
