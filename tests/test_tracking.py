@@ -81,6 +81,15 @@ def test_the_pipeline_gives_what_sequential_tracking_gives(clip, results):
         assert {"detect", "encode", "fit", "decode"} <= set(pipeline.metrics.snapshot())
 
 
+def test_frames_that_a_live_source_dropped_do_not_switch_smoothing_off(clip, results):
+    tracker = FrameTracker()
+    for frame, wanted in zip(clip[:12], results, strict=False):
+        face = tracker.process(replace(frame, index=3 * frame.index)).faces[0]
+        assert np.array_equal(face.position, wanted.faces[0].position)
+        assert np.array_equal(face.params.expression, wanted.faces[0].params.expression)
+    assert not np.array_equal(face.params.rotation, face.raw.rotation)
+
+
 def test_a_source_that_fails_fails_the_pipeline_after_its_frames(clip, networks):
     seen = []
     with pytest.raises(SourceError, match="torn"), Pipeline(ListSource(clip, fail_after=3), FrameTracker()) as pipeline:

@@ -65,7 +65,7 @@ class FrameTracker:
         start = perf_counter_ns()
         frame = encoded.frame
         camera = Camera.for_image(frame.width, frame.height, self.config.focal_for(frame.width))
-        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, frame.index)
+        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns)
         fit_ms = (perf_counter_ns() - start) * 1e-6
         return FrameResult(
             index=frame.index,

@@ -73,7 +73,7 @@ def fit(
     faces: list[Face | None] = []
     for seen in encoded:
         camera = Camera.for_image(seen.width, seen.height, focal_px)
-        found = stage.process(seen.observations, camera, seen.t_capture_ns, seen.index)
+        found = stage.process(seen.observations, camera, seen.t_capture_ns)
         faces.append(found[0] if found else None)
     return faces
 

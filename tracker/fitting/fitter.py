@@ -92,6 +92,10 @@ class FaceFitter:
             cold=cold,
         )
 
+    def restart(self) -> None:
+        """Start the next frame cold; what is known about the person stays."""
+        self._state = None
+
     def forget(self) -> None:
         """Start cold with nothing known about the person."""
         self._state = None

@@ -11,6 +11,10 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
+_MIN_SCALE = 1e-3
+"""Pixels a metre below which landmarks that fall into one point would put the head at infinity."""
+
+
 def similarity(source: Float64, target: Float64, weight: Float64) -> tuple[float, Float64, Float64]:
     """Scale s, rotation R (3, 3) and offset t (3,) that minimise sum w |s R source + t - target|^2 (Umeyama 1991).
 
@@ -36,6 +40,7 @@ def start_pose(camera: Camera, observed: Float32, model_points: Float32, weight:
     scale, rotation, offset = similarity(
         model_points.astype(np.float64), observed.astype(np.float64), weight.astype(np.float64)
     )
-    depth = camera.focal_px / max(scale, 1e-6)
+    scale = max(scale, _MIN_SCALE)
+    depth = camera.focal_px / scale
     translation = np.array([(offset[0] - camera.cx) / scale, (offset[1] - camera.cy) / scale, depth])
     return rotation, translation

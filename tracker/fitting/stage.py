@@ -29,7 +29,7 @@ class _Person:
     fitter: FaceFitter
     smoother: FaceSmoother
     seen_ns: int
-    seen_frame: int
+    seen_call: int
 
 
 class FitStage:
@@ -52,16 +52,21 @@ class FitStage:
         )
         self._recenter = Recenter()
         self._recenter_requested = False
+        self._calls = 0
 
     def request_recenter(self) -> None:
         """Declare the pose of the first face in the next frame with one to be neutral. May be called from any thread."""
         self._recenter_requested = True
 
-    def process(
-        self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int, frame_index: int
-    ) -> tuple[Face, ...]:
-        """Faces of one frame, in the order of the observations."""
-        faces = tuple(self._face(seen, camera, t_capture_ns, frame_index) for seen in observations)
+    def process(self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int) -> tuple[Face, ...]:
+        """Faces of one frame, in the order of the observations.
+
+        A face whose observation or fit holds no usable numbers is left out, as if it had not been seen, and starts cold
+        when it returns.
+        """
+        self._calls += 1
+        found = (self._face(seen, camera, t_capture_ns) for seen in observations)
+        faces = tuple(face for face in found if face is not None)
         self._people = {
             face_id: person
             for face_id, person in self._people.items()
@@ -69,21 +74,31 @@ class FitStage:
         }
         return faces
 
-    def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int, frame_index: int) -> Face:
+    def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int) -> Face | None:
+        if not _is_usable(seen):
+            return None
         person = self._people.get(seen.face_id)
         if person is None:
             person = _Person(
                 FaceFitter(self._model, self._set_name, self._fit_config),
                 FaceSmoother(self._model.expression_names, self._smoothing_config),
                 t_capture_ns,
-                frame_index,
+                self._calls,
             )
             self._people[seen.face_id] = person
-        elif frame_index > person.seen_frame + 1:
-            # Frames without this face, or frames that a live source dropped: the old pose is no start any more if it is far.
-            person.smoother.note_gap()
-        person.seen_ns, person.seen_frame = t_capture_ns, frame_index
-        fitted = person.fitter.fit(seen, camera)
+        elif self._calls > person.seen_call + 1:
+            # The face was away meanwhile, and where it was is no start any more. Frames that a live source dropped are no
+            # such gap: the filters go by time.
+            person.fitter.restart()
+        person.seen_ns, person.seen_call = t_capture_ns, self._calls
+        try:
+            fitted = person.fitter.fit(seen, camera)
+        except np.linalg.LinAlgError:
+            fitted = None
+        if fitted is None or not _is_in_front(fitted.state):
+            # What such a fit taught about the person is as wrong as its pose.
+            del self._people[seen.face_id]
+            return None
         if fitted.cold:
             person.smoother.reset()
         smooth = person.smoother(fitted.state, t_capture_ns)
@@ -135,6 +150,21 @@ class FitStage:
         known = self._arkit >= 0
         weights[known] = np.clip(expression[self._arkit[known]], 0.0, 1.0)
         return weights
+
+
+def _is_usable(seen: FaceObservation) -> bool:
+    landmarks = seen.landmarks
+    numbers = (landmarks.points, landmarks.sigma, seen.box, seen.arkit_hint)
+    return (
+        all(part is None or bool(np.isfinite(part).all()) for part in numbers)
+        and math.isfinite(seen.presence)
+        and bool((landmarks.sigma > 0.0).all())
+    )
+
+
+def _is_in_front(state: FitState) -> bool:
+    finite = all(bool(np.isfinite(part).all()) for part in (state.rotation, state.translation, state.expression))
+    return finite and float(state.translation[2]) > 0.0
 
 
 def _gaze(rotvec: Float32) -> Float32:

@@ -56,10 +56,6 @@ class FaceSmoother:
         for filtered in (self._turn, self._bearing, self._depth, self._face, self._eyes):
             filtered.reset()
 
-    def note_gap(self) -> None:
-        """Frames are missing before the next one: what the filters believe about speed is out of date."""
-        self.reset()
-
     def __call__(self, state: FitState, t_capture_ns: int) -> FitState:
         """The smoothed state of a frame captured at ``t_capture_ns``.
 
