@@ -193,7 +193,8 @@ def _first_publication_ns(subscriber: Any, process: subprocess.Popen[str]) -> in
         if message is not None and message.topic == TOPIC_FRAME:
             first: int = message.payload["t_publish"]
             return first
-        if message is None and process.poll() is not None:
+        # Looks without reaping: the caller asks for the process's memory when it reaps it.
+        if message is None and os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return None
     process.kill()
     return None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from tracker.latency import age_ms
 from tracker.pipeline import Pipeline
@@ -64,8 +63,12 @@ class LiveSession:
         self._writer = writer
         self._pipeline = Pipeline(source, tracker)
         self._stop = threading.Event()
-        self._done_s: list[float] = []
+        self._done_s: deque[float] = deque()
+        """When results were delivered lately, after the moment at which the first of them was captured."""
         self._frames = 0
+        self._dropped_before = 0
+        self._faces = 0
+        self._failure: BaseException | None = None
 
     def stop(self) -> None:
         """End the session after the present frame. May be called from any thread or signal handler."""
@@ -92,60 +95,75 @@ class LiveSession:
 
         Args:
             frames: stop after this many.
-            on_status: called every half second from this thread.
+            on_status: called every half second from a thread of the session, also while no frame comes.
 
         Raises:
             tracker.errors.TrackerError: a stage failed for a reason the user can mend.
         """
-        watcher = threading.Thread(target=self._end_on_stop, name="tracker-stop", daemon=True)
+        # What a camera captured while the networks were loading is no sign of a slow machine.
+        self._dropped_before = self._source.dropped
+        watcher = threading.Thread(target=self._watch, args=(on_status,), name="tracker-status", daemon=True)
         watcher.start()
-        due_s = time.monotonic() + _STATUS_PERIOD_S
-        faces = 0
         try:
             for result in self._pipeline:
                 self._deliver(result)
-                faces = len(result.faces)
-                now_s = time.monotonic()
-                if now_s >= due_s:
-                    due_s = now_s + _STATUS_PERIOD_S
-                    status = self._status(faces, now_s)
-                    self._publisher.status(status.to_message())
-                    on_status(status)
                 if self._stop.is_set() or self._frames == frames:
                     break
         finally:
             self._stop.set()
             self._pipeline.close()
             watcher.join()
-        status = self._status(faces, time.monotonic())
+        if self._failure is not None:
+            raise self._failure
+        status = self._status()
         self._publisher.status({**status.to_message(), "camera": "ended"})
         return status
 
-    def _end_on_stop(self) -> None:
-        # A source that waits for its next frame would otherwise not notice.
-        self._stop.wait()
-        self._pipeline.close()
+    def _watch(self, on_status: Callable[[SessionStatus], None]) -> None:
+        try:
+            while not self._stop.wait(_STATUS_PERIOD_S):
+                status = self._status()
+                self._publisher.status(status.to_message())
+                on_status(status)
+        except Exception as error:  # raised where the session is run
+            self._failure = error
+        finally:
+            # A source that waits for its next frame would otherwise not notice that it is over.
+            self._pipeline.close()
 
     def _deliver(self, result: FrameResult) -> None:
         started = time.perf_counter_ns()
         self._publisher.publish(result)
-        self._pipeline.metrics.record("latency", age_ms(result))
+        latency_ms = age_ms(result)
+        self._pipeline.metrics.record("latency", latency_ms)
         self._pipeline.metrics.record("publish", (time.perf_counter_ns() - started) * 1e-6)
         if self._writer is not None:
             self._writer.write(result)
         self._frames += 1
-        self._done_s.append(time.monotonic())
+        self._faces = len(result.faces)
+        now_s = time.monotonic()
+        if not self._done_s:
+            # Frames queue up behind a slow first one and then leave in a burst, so the rate counts from its capture.
+            self._done_s.append(now_s - latency_ms * 1e-3)
+        self._done_s.append(now_s)
 
-    def _status(self, faces: int, now_s: float) -> SessionStatus:
-        self._done_s = [t for t in self._done_s if now_s - t < _RATE_WINDOW_S]
-        span_s = now_s - self._done_s[0] if len(self._done_s) > 1 else float("nan")
+    def _rate(self) -> float:
+        """Results per second over the last seconds."""
+        now_s = time.monotonic()
+        while self._done_s and now_s - self._done_s[0] > _RATE_WINDOW_S:
+            self._done_s.popleft()
+        if len(self._done_s) < 2:
+            return 0.0
+        return (len(self._done_s) - 1) / (now_s - self._done_s[0])
+
+    def _status(self) -> SessionStatus:
         stages = self._pipeline.metrics.snapshot()
         latency = stages.pop("latency", {"p50": 0.0, "p95": 0.0})
         return SessionStatus(
             frames=self._frames,
-            faces=faces,
-            fps=round((len(self._done_s) - 1) / span_s, 2) if np.isfinite(span_s) and span_s > 0 else 0.0,
-            dropped=self._source.dropped,
+            faces=self._faces,
+            fps=round(self._rate(), 2),
+            dropped=self._source.dropped - self._dropped_before,
             state=self._source.state,
             latency_p50_ms=latency["p50"],
             latency_p95_ms=latency["p95"],

@@ -10,6 +10,8 @@ from typing import Final
 
 from tracker.publishing.config import DEFAULT_CONTROL, parse_endpoint
 
+_LONGEST_TIMEOUT_S: Final = 3600.0
+
 HELP = "ask a running tracker for its version or schema, recentre it, stop it"
 
 _VERBS: Final = {
@@ -59,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
     from tracker.publishing.client import estimate_clock_offset, request
 
     endpoint = parse_endpoint(args.connect, "--connect")
-    if not args.timeout > 0:
-        raise ConfigError(f"--timeout must be above 0, got {args.timeout:g}")
+    if not 0 < args.timeout <= _LONGEST_TIMEOUT_S:
+        raise ConfigError(f"--timeout must be above 0 and at most {_LONGEST_TIMEOUT_S:g} seconds, got {args.timeout:g}")
     if args.cmd == "time":
         offset = estimate_clock_offset(endpoint, timeout_s=args.timeout, curve_keys=args.curve_keys)
         answer: dict[str, object] = {

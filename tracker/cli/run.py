@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 import threading
@@ -70,8 +71,8 @@ wins and the status line counts what was dropped.
 def run(args: argparse.Namespace) -> int:
     """Track until the source ends, ``--frames`` are done, Ctrl-C or `tracker control stop`."""
     config, publishing = tracking_config(args), publishing_config(args)
-    if args.speed < 0:
-        raise ConfigError(f"--speed must be 0 or more, got {args.speed:g}")
+    if not (math.isfinite(args.speed) and args.speed >= 0):
+        raise ConfigError(f"--speed must be 0 (as fast as possible) or a positive number, got {args.speed:g}")
     if args.frames is not None and args.frames < 1:
         raise ConfigError(f"--frames must be at least 1, got {args.frames}")
     with ExitStack() as stack:

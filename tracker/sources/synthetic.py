@@ -80,8 +80,10 @@ class SyntheticSource(FrameSource):
         self._changed = threading.Condition()
         self._shot: Frame | None = None
         self._finished = False
+        self._thread: threading.Thread | None = None
         if live:
-            threading.Thread(target=self._shoot, name="capture test", daemon=True).start()
+            self._thread = threading.Thread(target=self._shoot, name="capture test", daemon=True)
+            self._thread.start()
 
     def truth(self, index: int) -> tuple[Float32, FaceParams]:
         """Identity (Ni,) and parameters of the built-in head in frame ``index``; jaw and eyes are the joints' whole rotation."""
@@ -99,6 +101,9 @@ class SyntheticSource(FrameSource):
         with self._changed:
             super().close()
             self._changed.notify_all()
+        # A thread that is still drawing when the interpreter ends takes the whole process down with it.
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
 
     def _following(self) -> Frame | None:
         index = self._next
@@ -125,7 +130,7 @@ class SyntheticSource(FrameSource):
     def _shoot(self) -> None:
         period_ns = round(1_000_000_000 / self._rate)
         due_ns: int | None = None
-        while self.frame_count is None or self._next < self.frame_count:
+        while self.state != "closed" and (self.frame_count is None or self._next < self.frame_count):
             image = self._film.picture(self._next)
             due_ns = time.monotonic_ns() if due_ns is None else due_ns
             with self._changed:
