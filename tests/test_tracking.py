@@ -148,11 +148,29 @@ def test_library_tracks_arrays(clip, networks):
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((10, 10), np.uint8), np.zeros((10, 10, 3), np.float32), np.zeros((10, 10, 4), np.uint8), "me.png"],
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((0, 10, 3), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((10, 10, 4), np.uint8),
+        "me.png",
+    ],
 )
 def test_library_refuses_what_is_no_rgb_image(image, networks):
     with pytest.raises(SourceError, match=r"RGB uint8 array of shape \(H, W, 3\)"):
         Tracker()(image)
+
+
+@pytest.mark.parametrize("t_s", [float("nan"), float("inf")])
+def test_library_refuses_a_time_that_is_no_number(t_s, networks):
+    with pytest.raises(SourceError, match="number of seconds"):
+        Tracker()(np.zeros((4, 4, 3), np.uint8), t_s)
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan")])
+def test_library_refuses_an_impossible_rate(fps, networks):
+    with pytest.raises(SourceError, match="fps"):
+        next(Tracker().track([np.zeros((4, 4, 3), np.uint8)], fps))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -49,9 +50,11 @@ class Tracker:
             t_s: its capture time in seconds on a clock of your own; images must come in order. Now, by default.
 
         Raises:
-            SourceError: the image has another shape or type.
+            SourceError: the image has another shape or type, or its time is no number.
         """
         _check_image(image)
+        if t_s is not None and not math.isfinite(t_s):
+            raise SourceError(f"an image's time must be a number of seconds, got {t_s}")
         unix_ns = time.time_ns()
         t_ns = time.monotonic_ns() if t_s is None else round(t_s * 1e9)
         frame = Frame(image, self._index, t_ns, "CLOCK_MONOTONIC" if t_s is None else "media", unix_ns)
@@ -59,7 +62,13 @@ class Tracker:
         return self._tracker.process(frame)
 
     def track(self, images: Iterable[ImageRGB], fps: float | Fraction = 30) -> Iterator[FrameResult]:
-        """Track images taken ``fps`` times a second; yields one result per image."""
+        """Track images taken ``fps`` times a second; yields one result per image.
+
+        Raises:
+            SourceError: an image has another shape or type, or ``fps`` is not above 0.
+        """
+        if not (math.isfinite(fps) and fps > 0):
+            raise SourceError(f"fps must be a positive number, got {fps}")
         period = 1 / Fraction(fps)
         start = self._index
         for image in images:
@@ -71,6 +80,12 @@ class Tracker:
 
 
 def _check_image(image: ImageRGB) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or not image.size
+    ):
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise SourceError(f"an image must be an RGB uint8 array of shape (H, W, 3), got {found}")

@@ -29,7 +29,8 @@ def is_face(encoded: Encoded, roi: Roi, before: Roi, image_shape: tuple[int, ...
         before: the region they were looked for in.
         image_shape: (H, W, ...).
     """
-    if encoded.presence < PRESENT or not math.isfinite(roi.size) or roi.size < _SMALLEST_PX:
+    # Put so that a presence of NaN is refused too; a coordinate of NaN makes the size NaN.
+    if not encoded.presence >= PRESENT or not math.isfinite(roi.size) or roi.size < _SMALLEST_PX:
         return False
     if not 1 / _LARGEST_GROWTH < roi.size / before.size < _LARGEST_GROWTH:
         return False
