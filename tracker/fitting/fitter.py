@@ -27,7 +27,7 @@ _TRUSTED_WEIGHT = 0.3
 class FitConfig:
     """How a face is fitted."""
 
-    correlated_landmarks: float = 2.0
+    correlated_landmarks: float = 1.2
     """How many landmarks err together: the factor by which the landmark term is scaled down."""
     warm_iterations: int = 2
     cold_rigid_iterations: int = 8

@@ -19,6 +19,8 @@ from tracker.fitting.solver import Solution
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+_NOVEL_FRAMES = 2
+
 
 @dataclass(frozen=True, slots=True)
 class IdentityConfig:
@@ -57,6 +59,7 @@ class IdentityBelief:
         self._rotations: list[Float64] = []
         self._expressions: list[Float32] = []
         self._settled = 0
+        self._novel_frames = 0
         self.frozen = False
         self.version += 1
 
@@ -85,13 +88,15 @@ class IdentityBelief:
     def wants(self, rotation: Float64, expression: Float32, age: int) -> bool:
         """Whether a frame with this pose (3, 3) and expression (Ne,), ``age`` frames after the first, teaches something.
 
-        Early frames at doubling distances are always taken: they average the first one's noise away.
+        Early frames at doubling distances are always taken: they average the first one's noise away. Asked once a frame: a
+        single novel one may be noise, so it takes a second in a row.
         """
         if self.frozen:
             return False
         if age < 64 and age & (age - 1) == 0:
             return True
-        return self._is_novel(rotation, expression)
+        self._novel_frames = self._novel_frames + 1 if self._is_novel(rotation, expression) else 0
+        return self._novel_frames >= _NOVEL_FRAMES
 
     def _is_novel(self, rotation: Float64, expression: Float32) -> bool:
         if not self._rotations:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
+from tracker.fitting.landmark_choice import choose_points
 from tracker.rotations import left_jacobian, matrix_from_rotvec
 
 Float32 = NDArray[np.float32]
@@ -43,22 +44,24 @@ class _JointPoints:
 
 
 class LandmarkModel:
-    """``FaceModel`` compiled for one landmark set.
+    """``FaceModel`` compiled for the chosen points of one landmark set.
 
     Identity changes rarely: ``set_identity`` folds it into the constant part, ``evaluate`` then costs one small
     matrix-vector product. Points are in an order of its own, by the joint that moves them: ``order`` (L,) gives the index in the
-    landmark set of each.
+    landmark set of each; L counts the chosen points here.
     """
 
     def __init__(self, model: FaceModel, set_name: str) -> None:
         embedding = model.embedding(set_name)
-        corners = model.faces[embedding.faces]
-        barycentric = embedding.barycentric.astype(np.float64)
+        chosen = choose_points(set_name, embedding.weight)
+        corners = model.faces[embedding.faces[chosen]]
+        barycentric = embedding.barycentric[chosen].astype(np.float64)
         moved = (
             np.einsum("lc,lcj->lj", barycentric, model.skin_weights[corners][:, :, list(MOVING_JOINTS)]) > _LEAST_WEIGHT
         )
-        self.order = np.argsort(np.where(moved.any(axis=1), moved.argmax(axis=1), -1), kind="stable")
-        corners, barycentric = corners[self.order], barycentric[self.order]
+        by_joint = np.argsort(np.where(moved.any(axis=1), moved.argmax(axis=1), -1), kind="stable")
+        corners, barycentric = corners[by_joint], barycentric[by_joint]
+        self.order = chosen[by_joint]
         self.weight: Float32 = embedding.weight[self.order]
         self.count = int(corners.shape[0])
         self.expression_count = model.expression_count
