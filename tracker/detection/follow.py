@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from tracker.detection.detector import Detector
-from tracker.detection.plausible import is_face, is_same_face
+from tracker.detection.plausible import is_face, is_same_crop, is_same_face
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import FACE_MARGIN, Roi, roi_around
 from tracker.landmarks.encoder import Encoded, LandmarkEncoder
@@ -112,13 +112,18 @@ class FaceFollower:
             self._acquire(frame, candidate)
 
     def _acquire(self, frame: Frame, candidate: Roi) -> None:
-        """Start to follow a detected face if the landmarks in it, and again in their own crop, are those of a face."""
+        """Start to follow a detected face if the landmarks in it are those of a face.
+
+        They are read a second time, in their own crop, unless the detector's was as good.
+        """
         roi = candidate
-        for scores in (False, True):
-            encoded = self._encode(frame.image, roi, scores)
+        for _ in range(2):
+            encoded = self._encode(frame.image, roi)
             before, roi = roi, self._roi(encoded)
             if not is_face(encoded, roi, before, frame.image.shape):
                 return
+            if is_same_crop(roi, before):
+                break
         if encoded.presence < ACQUIRED or self._is_followed(roi):
             return
         known = self._recognise(roi)
@@ -142,8 +147,8 @@ class FaceFollower:
     def _is_followed(self, roi: Roi) -> bool:
         return any(is_same_face(roi, track.roi) for track in self._tracks)
 
-    def _encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
-        encoded = self._encoder.encode(image, roi, scores)
+    def _encode(self, image: ImageRGB, roi: Roi) -> Encoded:
+        encoded = self._encoder.encode(image, roi)
         timing = self._encoder.last_timing
         blendshapes = timing.get("blendshapes", 0.0)
         self.last_timing["blendshapes"] += blendshapes
