@@ -152,15 +152,17 @@ class PersonWatch:
 
     def reset(self) -> None:
         """Start over with the next frames as what is normal."""
-        self._baseline: list[float] = []
+        self._first: list[float] = []
+        self._normal = 0.0
         self._evidence = 0
 
     def is_other_person(self, misfit: float, *, known_view: bool) -> bool:
         """Take in a frame's misfit (median residual over face width); True once another person is the better story."""
-        if len(self._baseline) < self._BASELINE_FRAMES:
-            self._baseline.append(misfit)
+        if len(self._first) < self._BASELINE_FRAMES:
+            self._first.append(misfit)
+            self._normal = float(np.median(self._first))
             return False
         factor = self._FACTOR_KNOWN_VIEW if known_view else self._FACTOR_NEW_VIEW
-        bad = misfit > factor * float(np.median(self._baseline)) + self._FLOOR
+        bad = misfit > factor * self._normal + self._FLOOR
         self._evidence = self._evidence + 1 if bad else max(0, self._evidence - 1)
         return self._evidence >= self._PATIENCE_FRAMES

@@ -27,10 +27,6 @@ class Recenter:
         self._rotation = FRONTAL @ np.asarray(rotation, np.float64).T
         self._offset = np.array([0.0, 0.0, np.linalg.norm(position)]) - self._rotation @ position
 
-    def clear(self) -> None:
-        """Back to the real camera."""
-        self._rotation, self._offset = np.eye(3), np.zeros(3)
-
     def __call__(self, position: Float64, rotation: Float64) -> tuple[Float64, Float64]:
         """The pose as the virtual camera sees it."""
         return self._rotation @ position + self._offset, self._rotation @ rotation
