@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +106,18 @@ class FaceParams:
     """(6,) axis-angle left eye then right eye, radians, relative to the head."""
     eyelids: Float32
     """(2,) closure of the left and right lid in 0..1."""
+
+
+PARAM_SIZES: Final[dict[str, int | None]] = {
+    "expression": None,
+    "rotation": 3,
+    "translation": 3,
+    "neck": 3,
+    "jaw": 3,
+    "eyes": 6,
+    "eyelids": 2,
+}
+"""Entries of each array of ``FaceParams``; the expression's count is the face model's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracker.cli.signals import stopping_on_signals
 from tracker.publishing.config import add_arguments as add_publishing_arguments
 from tracker.publishing.config import from_args as publishing_config
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         if publishing.control is not None:
             handlers = {"schema": lambda request: publisher.schema, "stop": lambda request: _stop(stop)}
             stack.enter_context(ControlServer(publishing.control, handlers, security=publisher.security))
-        interrupted = stack.enter_context(_stopping_on_signals(stop))
+        interrupted = stack.enter_context(stopping_on_signals(stop.set))
         status.say(_announcement(take, publisher))
         stop.wait(_GATHERING_S)
         sent = replay(take, publisher, speed=args.speed, loop=args.loop, stop=stop, on_status=status.update)
@@ -109,22 +109,3 @@ class _StatusLine:
             sys.stderr.write(("\n" if self._open else "") + text + "\n")
             sys.stderr.flush()
             self._open = False
-
-
-@contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the replay in order; the event tells that it was one of them. A second Ctrl-C insists."""
-    interrupted = threading.Event()
-
-    def on_signal(number: int, frame: object) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-        stop.set()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.signals import stopping_on_signals
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError
 from tracker.publishing.config import PublishConfig
@@ -91,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         report.say(
             f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}"
         )
-        with _stopping_on_signals(session) as interrupted:
+        with stopping_on_signals(session.stop) as interrupted:
             status = session.run(args.frames, report.status)
         report.end(status)
         if writer is not None:
@@ -205,25 +204,6 @@ def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> 
     from tracker.publishing.control import ControlServer
 
     return ControlServer(endpoint, session.handlers(), security=publisher.security)
-
-
-@contextmanager
-def _stopping_on_signals(session: LiveSession) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the session in order; the event tells that it was one of them. A second Ctrl-C insists."""
-    interrupted = threading.Event()
-
-    def on_signal(number: int, frame: object) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-        session.stop()
-
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.config import Precision
 from tracker.networks import open_network
 from tracker.types import Detection, Float32, ImageRGB
 
@@ -36,9 +37,7 @@ _VARIANTS: Final = {
 class BlazeFace:
     """One detector network on square inputs: ``short`` range (128 px) or ``full`` range (192 px)."""
 
-    def __init__(
-        self, variant: Literal["short", "full"], threads: int = 1, precision: Literal["auto", "f32", "bf16"] = "auto"
-    ) -> None:
+    def __init__(self, variant: Literal["short", "full"], threads: int = 1, precision: Precision = "auto") -> None:
         """Load the network. Raises NetworkAssetError when it has not been fetched."""
         chosen = _VARIANTS[variant]
         self.size = chosen.size

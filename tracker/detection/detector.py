@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
+from tracker.config import Precision
 from tracker.detection.blazeface import BlazeFace
 from tracker.detection.thumbnail import Thumbnail, turned
 from tracker.types import Detection, ImageRGB
@@ -36,7 +37,7 @@ class FaceDetector:
     and asks the short-range network, which knows faces that fill the picture, about the upright and the inverted one.
     """
 
-    def __init__(self, threads: int = 1, precision: Literal["auto", "f32", "bf16"] = "auto") -> None:
+    def __init__(self, threads: int = 1, precision: Precision = "auto") -> None:
         """Load the networks. Raises NetworkAssetError when they have not been fetched."""
         self._far = BlazeFace("full", threads, precision)
         self._near = BlazeFace("short", threads, precision)

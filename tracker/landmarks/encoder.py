@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Protocol
 
+from tracker.config import ENCODERS, EncoderName, Precision
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import Roi
 from tracker.types import Float32, ImageRGB, Landmarks
-
-EncoderName = Literal["mediapipe", "light"]
-Precision = Literal["auto", "f32", "bf16"]
 
 PRESENT = 0.5
 """Presence from which on a crop is taken to show a face."""
@@ -66,4 +64,4 @@ def create_encoder(name: EncoderName = "mediapipe", threads: int = 1, precision:
         from tracker.landmarks.light import LightEncoder
 
         return LightEncoder(threads=threads, precision=precision)
-    raise ConfigError(f"encoder must be one of {', '.join(get_args(EncoderName))}, got {name!r}")
+    raise ConfigError(f"encoder must be one of {', '.join(ENCODERS)}, got {name!r}")

@@ -11,9 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from tracker.config import Precision
 from tracker.landmarks.brightness import normalised
 from tracker.landmarks.crop import Cropper, Roi, eye_roi
-from tracker.landmarks.encoder import Encoded, Precision, sigmoid
+from tracker.landmarks.encoder import Encoded, sigmoid
 from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS, POINTS, SET_NAME
 from tracker.landmarks.sigma import SigmaModel
 from tracker.networks import open_network

@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 
 from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
+from tracker.config import Precision
 from tracker.landmarks.brightness import normalised
 from tracker.landmarks.crop import Cropper, Roi
-from tracker.landmarks.encoder import PRESENT, Encoded, Precision, sigmoid
+from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
 from tracker.landmarks.sigma import SigmaModel
 from tracker.networks import open_network
 from tracker.types import Float32, ImageRGB, Landmarks

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tracker.cache import cache_dir, sha256_of
+from tracker.config import Precision
 from tracker.errors import NetworkAssetError
 from tracker.networks.assets import BY_FILE, Asset
 
@@ -47,7 +48,7 @@ def locate(file: str) -> Path:
     return path
 
 
-def open_network(file: str, *, precision: Literal["auto", "f32", "bf16"] = "auto", threads: int = 1) -> Engine:
+def open_network(file: str, *, precision: Precision = "auto", threads: int = 1) -> Engine:
     """Load a network of the store into an engine, with its compiled form cached beside the store.
 
     Raises:

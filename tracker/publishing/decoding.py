@@ -12,8 +12,8 @@ import numpy as np
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
-from tracker.publishing.wire import PARAM_SIZES, TOPIC_EVENT, TOPIC_FRAME, TOPIC_IDENTITY, TOPIC_SCHEMA, TOPIC_STATUS
-from tracker.types import Float32
+from tracker.publishing.wire import TOPIC_EVENT, TOPIC_FRAME, TOPIC_IDENTITY, TOPIC_SCHEMA, TOPIC_STATUS
+from tracker.types import PARAM_SIZES, Float32
 
 _CLOCKS: Final = ("CLOCK_MONOTONIC", "media")
 

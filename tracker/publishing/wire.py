@@ -38,7 +38,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
-from tracker.types import Face, FaceParams, FrameResult
+from tracker.types import PARAM_SIZES, Face, FaceParams, FrameResult
 
 TOPIC_FRAME: Final = b"face/frame/"
 TOPIC_SCHEMA: Final = b"face/schema/"
@@ -48,17 +48,6 @@ TOPIC_STATUS: Final = b"face/status/"
 TOPICS: Final = (TOPIC_FRAME, TOPIC_SCHEMA, TOPIC_IDENTITY, TOPIC_EVENT, TOPIC_STATUS)
 LATEST_PREFIX: Final = TOPIC_FRAME + b"\0"
 """What a message on the latest-only endpoint starts with; the msgpack map follows."""
-
-PARAM_SIZES: Final[dict[str, int | None]] = {
-    "expression": None,
-    "rotation": 3,
-    "translation": 3,
-    "neck": 3,
-    "jaw": 3,
-    "eyes": 6,
-    "eyelids": 2,
-}
-"""Entries of each array in ``params``; None where the schema says how many."""
 
 _F32: Final = np.dtype("<f4")
 _Packed = list[tuple[str, NDArray[Any], int | None]]

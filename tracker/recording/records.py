@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from tracker.arkit import ARKIT_NAMES
-from tracker.types import Face, FaceParams, Float32, FrameResult
+from tracker.types import PARAM_SIZES, Face, FaceParams, Float32, FrameResult
 
 logger = logging.getLogger(__name__)
-
-PARAM_SIZES: Final[dict[str, int | None]] = {
-    "expression": None,
-    "rotation": 3,
-    "translation": 3,
-    "neck": 3,
-    "jaw": 3,
-    "eyes": 6,
-    "eyelids": 2,
-}
-"""Entries of each array of ``FaceParams``; the expression's count is the face model's."""
 
 Record = dict[str, Any]
 
