@@ -39,10 +39,14 @@ class RgbConverter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._orientation = (False, False, False)
+        self._turned_deg: int | None = None
 
     def convert(self, frame: VideoFrame, pixel_aspect: Fraction | None = None) -> ImageRGB:
         """Return ``frame`` as contiguous RGB uint8 (H, W, 3); ``pixel_aspect`` is a pixel's width over its height."""
-        if frame.key_frame:
+        # PyAV's side data and its frame hold each other: reading it would keep the frame until the next garbage collection
+        # (every frame of motion JPEG: half a gigabyte at 1920x1080), so it is read only when the angle says that it changed.
+        if frame.key_frame and frame.rotation != self._turned_deg:
+            self._turned_deg = frame.rotation
             self._orientation = _orientation(frame)
         width = _square_width(frame.width, pixel_aspect)
         interpolation = Interpolation.FAST_BILINEAR if width == frame.width else Interpolation.BILINEAR

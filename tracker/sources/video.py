@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -72,9 +73,12 @@ class VideoSource(FrameSource):
     def close(self) -> None:
         self._closed.set()
         with self._reading:
-            self._first = None
-            self._reader.close()
-            super().close()
+            if self.state != "closed":
+                self._first = None
+                self._reader.close()
+                super().close()
+                # The frame whose orientation was read holds itself (see RgbConverter); a batch of files would pile them up.
+                gc.collect()
 
     def _read(self) -> Frame | None:
         if self.state == "ended" or self._closed.is_set():
