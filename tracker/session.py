@@ -63,8 +63,10 @@ class LiveSession:
         self._writer = writer
         self._pipeline = Pipeline(source, tracker)
         self._stop = threading.Event()
-        self._done_s: deque[float] = deque()
-        """When results were delivered lately, after the moment at which the first of them was captured."""
+        self._captured_s: deque[float] = deque()
+        """When the frames of the latest results were captured."""
+        self._age_s = 0.0
+        """How old the latest result was when it was delivered."""
         self._frames = 0
         self._dropped_before = 0
         self._faces = 0
@@ -141,20 +143,19 @@ class LiveSession:
             self._writer.write(result)
         self._frames += 1
         self._faces = len(result.faces)
-        now_s = time.monotonic()
-        if not self._done_s:
-            # Frames queue up behind a slow first one and then leave in a burst, so the rate counts from its capture.
-            self._done_s.append(now_s - latency_ms * 1e-3)
-        self._done_s.append(now_s)
+        self._age_s = latency_ms * 1e-3
+        self._captured_s.append(time.monotonic() - self._age_s)
 
     def _rate(self) -> float:
-        """Results per second over the last seconds."""
-        now_s = time.monotonic()
-        while self._done_s and now_s - self._done_s[0] > _RATE_WINDOW_S:
-            self._done_s.popleft()
-        if len(self._done_s) < 2:
-            return 0.0
-        return (len(self._done_s) - 1) / (now_s - self._done_s[0])
+        """Results per second over the last seconds.
+
+        Counted from when their frames were captured: frames queue up behind a slow first one and leave in a burst.
+        """
+        now_s = time.monotonic() - self._age_s
+        while self._captured_s and now_s - self._captured_s[0] > _RATE_WINDOW_S:
+            self._captured_s.popleft()
+        span_s = now_s - self._captured_s[0] if self._captured_s else 0.0
+        return (len(self._captured_s) - 1) / span_s if span_s > 0.0 else 0.0
 
     def _status(self) -> SessionStatus:
         stages = self._pipeline.metrics.snapshot()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tracker.cli import main
+from tracker.cli import run as run_verb
 from tracker.publishing.client import Subscriber, request
 from tracker.publishing.wire import TOPIC_EVENT, TOPIC_FRAME, TOPIC_SCHEMA, TOPIC_STATUS
 from tracker.recording import read_take, take_state
@@ -71,12 +72,21 @@ class Child:
 
 
 class Received:
-    """Everything that a subscriber hears during the body."""
+    """Everything that a subscriber hears during the body; the session waits until it has joined."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.messages: list = []
         self._endpoint = endpoint
         self._over = threading.Event()
+        self._joined = threading.Event()
+        open_session = run_verb._open_session
+
+        def open_when_joined(*arguments):
+            session = open_session(*arguments)
+            assert self._joined.wait(20)
+            return session
+
+        monkeypatch.setattr(run_verb, "_open_session", open_when_joined)
 
     def __enter__(self) -> Received:
         self._thread = threading.Thread(target=self._listen)
@@ -99,14 +109,15 @@ class Received:
                 message = subscriber.receive(timeout_s=0.2)
                 if message is not None:
                     self.messages.append(message)
+                    self._joined.set()
                 elif self._over.is_set():
                     return
 
 
-def test_every_frame_of_a_file_is_published_and_recorded(samples, networks, tmp_path, capsys):
+def test_every_frame_of_a_file_is_published_and_recorded(samples, networks, tmp_path, monkeypatch, capsys):
     take = tmp_path / "take.npz"
     endpoint = f"ipc://{tmp_path}/frames"
-    with Received(endpoint) as received:
+    with Received(endpoint, monkeypatch) as received:
         code = run("--source", samples("single_face.mp4"), "--record", take, "--bind", endpoint,
                    "--bind-latest", "none", "--bind-control", "none")  # fmt: skip
     assert code == 0
@@ -121,9 +132,9 @@ def test_every_frame_of_a_file_is_published_and_recorded(samples, networks, tmp_
     assert received.of(TOPIC_STATUS)[-1]["camera"] == "ended"
 
 
-def test_a_file_plays_at_its_own_pace_and_its_rate_is_told_truly(samples, networks, tmp_path):
+def test_a_file_plays_at_its_own_pace_and_its_rate_is_told_truly(samples, networks, tmp_path, monkeypatch):
     endpoint = f"ipc://{tmp_path}/frames"
-    with Received(endpoint) as received:
+    with Received(endpoint, monkeypatch) as received:
         started_s = time.monotonic()
         assert run("--source", samples("single_face.mp4"), "--quiet", "--bind", endpoint, "--bind-latest", "none",
                    "--bind-control", "none") == 0  # fmt: skip
@@ -289,9 +300,9 @@ def test_several_faces_have_ids_of_their_own(samples, networks, tmp_path):
     assert len({face["id"] for face in faces}) == 2
 
 
-def test_faces_that_enter_and_leave_are_told(samples, networks, tmp_path):
+def test_faces_that_enter_and_leave_are_told(samples, networks, tmp_path, monkeypatch):
     endpoint = f"ipc://{tmp_path}/frames"
-    with Received(endpoint) as received:
+    with Received(endpoint, monkeypatch) as received:
         assert run("--source", samples("face_noface.mov"), "--speed", 4, "--quiet", "--bind", endpoint,
                    "--bind-latest", "none", "--bind-control", "none") == 0  # fmt: skip
     frames = received.of(TOPIC_FRAME)
