@@ -1,0 +1,59 @@
+"""What scores do to the prior of each weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.toy_model import EXPRESSIONS, toy_model
+from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
+from tracker.fitting.expression_prior import SILENT_SCORES, ExpressionPrior, gaze_coupling
+
+
+def scores(**values: float) -> np.ndarray:
+    hint = np.zeros(len(ARKIT_NAMES), np.float32)
+    for name, value in values.items():
+        hint[ARKIT_INDEX[name]] = value
+    return hint
+
+
+def test_without_scores_everything_is_expected_at_rest_and_held_loosely():
+    prior = ExpressionPrior(ARKIT_NAMES)
+    mean, sigma = prior.given(None)
+    _, with_scores = prior.given(scores())
+    assert not mean.any()
+    assert (sigma > 0.0).all() and (with_scores > 0.0).all()
+    dimple = ARKIT_NAMES.index("mouthDimpleLeft")
+    assert sigma[dimple] > with_scores[dimple]
+
+
+def test_means_follow_the_scores_in_the_models_own_order():
+    names = ("mouthSmileLeft", "not in ARKit", "jawOpen")
+    mean, _ = ExpressionPrior(names).given(scores(jawOpen=0.4, mouthSmileLeft=0.7))
+    assert mean == pytest.approx([0.7, 0.0, 0.4])
+
+
+@pytest.mark.parametrize("name", sorted(SILENT_SCORES | {"eyeLookInLeft", "eyeLookUpRight"}))
+def test_scores_that_say_nothing_are_not_listened_to(name):
+    mean, _ = ExpressionPrior(ARKIT_NAMES).given(scores(**{name: 1.0}))
+    assert mean[ARKIT_INDEX[name]] == 0.0
+
+
+def test_a_blink_score_is_stretched_so_that_shut_eyes_shut():
+    index = ARKIT_INDEX["eyeBlinkLeft"]
+    prior = ExpressionPrior(ARKIT_NAMES)
+    means = [prior.given(scores(eyeBlinkLeft=score))[0][index] for score in (0.0, 0.1, 0.4, 0.65, 1.0)]
+    assert means == sorted(means)
+    assert means[0] == means[1] == 0.0 and means[3] == means[4] == 1.0
+
+
+def test_eyes_that_look_the_same_way_cost_less_than_eyes_that_part():
+    model = toy_model()
+    coupling = gaze_coupling(model.joint_drive)
+    assert np.allclose(coupling, coupling.T) and np.linalg.eigvalsh(coupling).min() > -1e-9
+    up_left_only = np.zeros(len(EXPRESSIONS))
+    up_left_only[EXPRESSIONS.index("eyeLookUpLeft")] = 0.5
+    assert up_left_only @ coupling @ up_left_only > 1.0
+    smile = np.zeros(len(EXPRESSIONS))
+    smile[EXPRESSIONS.index("mouthSmileLeft")] = 1.0
+    assert smile @ coupling @ smile == 0.0
