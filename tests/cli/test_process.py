@@ -132,7 +132,8 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(clip, networks, tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, networks, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, networks, tmp_path, number):
     first, long = tmp_path / "a_first.mp4", tmp_path / "b_long.mp4"
     shutil.copy(samples("single_face.mp4"), first)
     shutil.copy(samples("WolfgangLanger_Pexels.mp4"), long)
@@ -143,7 +144,7 @@ def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, net
     while not list(out.glob("b_long*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.8)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     _, err = child.communicate(timeout=30)
     assert child.returncode == 130
     assert "1 of 2 finished" in err and "Traceback" not in err

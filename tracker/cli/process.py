@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError, TrackerError
 
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     tracker = _load_tracker(config)
     with ExitStack() as stack:
+        stack.enter_context(ending_like_ctrl_c())
         progress = None if args.quiet else stack.enter_context(_progress())
         for number, job in enumerate(waiting, 1):
             label = f"[{number}/{len(waiting)}] " if len(waiting) > 1 else ""
