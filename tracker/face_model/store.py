@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -36,7 +37,13 @@ def load_face_model(name_or_path: str = BUILTIN_NAME) -> FaceModel:
     Raises:
         FaceModelError: there is no such model, or the file is not a face model in the neutral format.
     """
-    return read_face_model(builtin_path() if name_or_path == BUILTIN_NAME else Path(name_or_path))
+    return _builtin() if name_or_path == BUILTIN_NAME else read_face_model(Path(name_or_path))
+
+
+@cache
+def _builtin() -> FaceModel:
+    # Tracker, publisher and test source of one process share it: 17 MB each would add up.
+    return read_face_model(builtin_path())
 
 
 def read_face_model(path: Path) -> FaceModel:
