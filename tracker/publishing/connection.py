@@ -111,9 +111,11 @@ class Connection:
                 if keys is None
                 else f"the tracker at {self.endpoint} does not encrypt: leave out --curve-keys"
             )
+        # Whichever side notices a mismatch first hangs up; when it was the other one, we only see the line go dead.
         if self._failures >= _TOLERATED_FAILURES:
             raise PublishError(
-                f"{self.endpoint} breaks off every connection: is a tracker listening there?"
+                f"{self.endpoint} breaks off every connection: probably a tracker that encrypts: pass --curve-keys DIR"
                 if keys is None
-                else f"{self.endpoint} breaks off every connection: {keys / 'server.key'} is not that tracker's key"
+                else f"{self.endpoint} breaks off every connection: {keys / 'server.key'} is not that tracker's key, "
+                "or it does not encrypt: leave out --curve-keys"
             )
