@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.fitting.pose_start import similarity as weighted_similarity
+
 Floats = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
@@ -60,13 +62,8 @@ def weight_score(found: Floats, true: Floats) -> WeightScore:
 
 def similarity(source: Floats, target: Floats) -> tuple[float, Float64, Float64]:
     """Scale, rotation (3, 3), translation (3,) that bring points (N, 3) nearest to others (Umeyama 1991)."""
-    from_mean, to_mean = source.mean(axis=0), target.mean(axis=0)
-    a, b = source - from_mean, target - to_mean
-    left, spread, right = np.linalg.svd(b.T @ a)
-    flip = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
-    rotation = left @ flip @ right
-    scale = float(np.sum(spread * np.diag(flip)) / np.sum(a**2))
-    return scale, rotation, to_mean - scale * rotation @ from_mean
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    return weighted_similarity(source, target, np.ones(len(source)))
 
 
 def aligned(source: Floats, target: Floats) -> Float64:

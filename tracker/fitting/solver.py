@@ -31,7 +31,6 @@ class Solution:
     state: FitState
     identity: Float32
     """(Ni,)."""
-    cost: float
     iterations: int
     projected: Float32
     """(L, 2) fitted landmarks in pixels."""
@@ -96,7 +95,6 @@ class Solver:
         return Solution(
             state=best.state,
             identity=best.identity.astype(np.float32),
-            cost=best.cost,
             iterations=done,
             projected=np.ascontiguousarray(target.points - best.residual.T),
             normal_matrix=normal,

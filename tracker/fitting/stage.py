@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.arkit import ARKIT_NAMES
+from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.face_model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
@@ -21,6 +21,7 @@ from tracker.types import Face, FaceObservation, FaceParams
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+_LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 _FORGET_AFTER_NS = 10_000_000_000
 
 
@@ -134,7 +135,7 @@ class FitStage:
 
     def _params(self, state: FitState) -> FaceParams:
         driven = self._model.driven_rotations(state.expression).astype(np.float32)
-        lids = self._arkit_weights(state.expression)[[0, 7]]
+        lids = self._arkit_weights(state.expression)[_LIDS]
         return FaceParams(
             expression=state.expression,
             rotation=head_rotvec_from_matrix(state.rotation).astype(np.float32),
