@@ -11,19 +11,24 @@ from tests.toy_model import toy_model
 from tracker.fitting.landmark_model import LandmarkModel
 
 
-@pytest.fixture
-def setup() -> tuple[LandmarkModel, np.ndarray, np.ndarray]:
+@pytest.fixture(params=[False, True], ids=["plain", "pose correctives"])
+def setup(request) -> tuple[LandmarkModel, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
-    model = toy_model()
+    model = toy_model(correctives=request.param)
     points = LandmarkModel(model, "toy")
     identity = rng.normal(size=model.identity_count).astype(np.float32)
     points.set_identity(identity)
     return points, identity, rng.uniform(0.1, 0.9, model.expression_count).astype(np.float32)
 
 
-def test_points_equal_the_skinned_mesh(setup):
-    points, identity, expression = setup
-    model = toy_model()
+@pytest.mark.parametrize("correctives", [False, True])
+def test_points_equal_the_skinned_mesh(correctives):
+    rng = np.random.default_rng(2)
+    model = toy_model(correctives=correctives)
+    points = LandmarkModel(model, "toy")
+    identity = rng.normal(size=model.identity_count).astype(np.float32)
+    points.set_identity(identity)
+    expression = rng.uniform(0.1, 0.9, model.expression_count).astype(np.float32)
     params = model.with_joint_rotations(replace(model.neutral_params(), expression=expression))
     mesh = model.landmarks(model.vertices_head(identity, params), "toy")
     assert np.abs(points.evaluate(expression).T - mesh[points.order]).max() < 2e-7

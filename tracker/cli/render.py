@@ -272,7 +272,7 @@ def _check_take(take: Take, model: FaceModel) -> None:
     if not len(take):
         raise RecordingError(f"{take.path} is empty: it has no frame")
     made_with = take.meta["model"]
-    if made_with["identity_count"] != model.identity_count or take.expression_names != model.expression_names:
+    if made_with["identity_count"] != model.identity_count or take.expression_names != model.published_names:
         raise RecordingError(
             f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
             f"name its file with --face-model"

@@ -7,7 +7,7 @@ pose and is applied last: ``vertices_camera = R vertices_head + translation``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ Int32 = NDArray[np.int32]
 
 ROOT, NECK, JAW, EYE_LEFT, EYE_RIGHT = range(5)
 JOINT_NAMES = ("root", "neck", "jaw", "eye_left", "eye_right")
+EYELID_CONTROLS = ("eyelid_left", "eyelid_right")
+CONTROL_NAMES = (
+    "jaw_pitch", "jaw_yaw", "jaw_roll", "eye_left_pitch", "eye_left_yaw", "eye_right_pitch", "eye_right_yaw", *EYELID_CONTROLS,
+)  # fmt: skip
+"""Reserved names of the last weights of a model whose joints and lids are free: a fit solves for them like for any
+expression, and they are published as ``jaw``, ``eyes`` and ``eyelids``, not among the expression weights."""
+_LIDS_OF_ARKIT = ("eyeBlinkLeft", "eyeBlinkRight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class FaceModel:
     expression_basis: Float32
     """(V, 3, Ne) per unit weight."""
     expression_names: tuple[str, ...]
+    """All weights that a fit solves for; those in ``CONTROL_NAMES`` come last."""
     expression_bounds: Float32
     """(Ne, 2)."""
     joint_template: Float32
@@ -94,6 +102,19 @@ class FaceModel:
     def expression_count(self) -> int:
         return int(self.expression_basis.shape[2])
 
+    @property
+    def control_count(self) -> int:
+        """How many of the last weights are controls of joints and lids (``CONTROL_NAMES``)."""
+        count = 0
+        while count < len(self.expression_names) and self.expression_names[-1 - count] in CONTROL_NAMES:
+            count += 1
+        return count
+
+    @property
+    def published_names(self) -> tuple[str, ...]:
+        """Names of ``FaceParams.expression``: all weights but the controls."""
+        return self.expression_names[: self.expression_count - self.control_count]
+
     def embedding(self, set_name: str) -> Embedding:
         """The embedding of a landmark set. Raises ``FaceModelError`` when this model has none of that name."""
         try:
@@ -106,7 +127,7 @@ class FaceModel:
         """A relaxed face half a metre in front of the camera, looking into it."""
         zeros3 = np.zeros(3, np.float32)
         return FaceParams(
-            expression=np.zeros(self.expression_count, np.float32),
+            expression=np.zeros(len(self.published_names), np.float32),
             rotation=np.array([np.pi, 0.0, 0.0], np.float32),
             translation=np.array([0.0, 0.0, 0.5], np.float32),
             neck=zeros3,
@@ -114,6 +135,38 @@ class FaceModel:
             eyes=np.zeros(6, np.float32),
             eyelids=np.zeros(2, np.float32),
         )
+
+    def params_of(
+        self, weights: NDArray[np.floating], rotation: NDArray[np.floating], translation: NDArray[np.floating]
+    ) -> FaceParams:
+        """Parameters of a face with all weights (Ne,), controls included, and a head pose: axis-angle (3,), metres (3,)."""
+        driven = self.driven_rotations(weights).astype(np.float32)
+        names = EYELID_CONTROLS if EYELID_CONTROLS[0] in self.expression_names else _LIDS_OF_ARKIT
+        lids = [weights[self.expression_names.index(name)] if name in self.expression_names else 0.0 for name in names]
+        return FaceParams(
+            expression=np.asarray(weights[: len(self.published_names)], np.float32),
+            rotation=np.asarray(rotation, np.float32),
+            translation=np.asarray(translation, np.float32),
+            neck=np.zeros(3, np.float32),
+            jaw=driven[JAW],
+            eyes=np.concatenate([driven[EYE_LEFT], driven[EYE_RIGHT]]),
+            eyelids=np.clip(np.array(lids, np.float32), 0.0, 1.0),
+        )
+
+    def weights_of(self, params: FaceParams) -> Float32:
+        """All weights (Ne,) of a face: the way back from ``params_of``. Turns that no control can make are left out."""
+        weights = np.zeros(self.expression_count, np.float32)
+        count = len(self.published_names)
+        weights[:count] = params.expression
+        joints = np.stack([params.jaw, params.eyes[:3], params.eyes[3:]]).astype(np.float64)
+        free = joints - self.driven_rotations(weights)[[JAW, EYE_LEFT, EYE_RIGHT]]
+        for index, name in enumerate(self.expression_names[count:], count):
+            if name in EYELID_CONTROLS:
+                weights[index] = params.eyelids[EYELID_CONTROLS.index(name)]
+            else:
+                axes = self.joint_drive[index, [JAW, EYE_LEFT, EYE_RIGHT]].astype(np.float64)
+                weights[index] = (axes * free).sum() / max(float((axes**2).sum()), 1e-12)
+        return weights
 
     def driven_rotations(self, expression: NDArray[np.floating]) -> NDArray[np.float64]:
         """(J, 3) axis-angle that expression weights (Ne,) give to the joints."""
@@ -128,7 +181,11 @@ class FaceModel:
         return vertices
 
     def vertices_head(self, identity: NDArray[np.floating], params: FaceParams) -> Float32:
-        """Vertices (V, 3) in head axes, metres. ``params.jaw`` and ``params.eyes`` are the joints' whole rotation."""
+        """Vertices (V, 3) in head axes, metres. ``params.jaw`` and ``params.eyes`` are the joints' whole rotation.
+
+        ``params.eyelids`` move the mesh where the model has lids as controls of their own; elsewhere they repeat what the
+        expression weights say.
+        """
         identity = np.asarray(identity, np.float32)
         shaped = self.neutral_vertices(identity)
         rotations = {
@@ -137,7 +194,13 @@ class FaceModel:
             EYE_LEFT: matrix_from_rotvec(params.eyes[:3]),
             EYE_RIGHT: matrix_from_rotvec(params.eyes[3:]),
         }
-        posed = shaped + self.expression_basis @ np.asarray(params.expression, np.float32)
+        count = len(self.published_names)
+        weights = np.zeros(self.expression_count, np.float32)
+        weights[:count] = params.expression
+        for lid, name in zip(params.eyelids, EYELID_CONTROLS, strict=True):
+            if name in self.expression_names[count:]:
+                weights[self.expression_names.index(name)] = lid
+        posed = shaped + self.expression_basis @ weights
         if self.pose_correctives is not None:
             features = np.concatenate([(rotations[j] - np.eye(3)).ravel() for j in (NECK, JAW, EYE_LEFT, EYE_RIGHT)])
             posed = posed + self.pose_correctives @ features.astype(np.float32)
@@ -175,14 +238,11 @@ class FaceModel:
         return points
 
     def with_joint_rotations(self, params: FaceParams) -> FaceParams:
-        """``params`` with jaw and eyes set to what the expression weights drive (for models whose joints are driven)."""
-        driven = self.driven_rotations(params.expression).astype(np.float32)
-        return FaceParams(
-            expression=params.expression,
-            rotation=params.rotation,
-            translation=params.translation,
+        """``params`` with jaw and eyes set to what the expression weights drive; unchanged where the joints are free."""
+        if self.control_count:
+            return params
+        return replace(
+            self.params_of(params.expression, params.rotation, params.translation),
             neck=params.neck,
-            jaw=driven[JAW],
-            eyes=np.concatenate([driven[EYE_LEFT], driven[EYE_RIGHT]]),
             eyelids=params.eyelids,
         )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.errors import FaceModelError
-from tracker.face_model.model import JOINT_NAMES, Embedding, FaceModel
+from tracker.face_model.model import CONTROL_NAMES, JOINT_NAMES, Embedding, FaceModel
 
 FORMAT = 1
 BUILTIN_NAME = "builtin"
@@ -141,6 +141,9 @@ def _check(model: FaceModel, arrays: dict[str, NDArray[np.generic]], path: Path)
     for key, (found, wanted) in expected.items():
         if found != wanted:
             raise FaceModelError(f"{path}: '{key}' must have shape {wanted}, got {found}")
+    misplaced = sorted(set(model.published_names) & set(CONTROL_NAMES))
+    if misplaced:
+        raise FaceModelError(f"{path}: '{misplaced[0]}' controls a joint or lid and must come after all expressions")
     for key, value in arrays.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise FaceModelError(f"{path}: '{key}' contains numbers that are not finite")

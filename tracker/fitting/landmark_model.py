@@ -3,6 +3,7 @@
 A fit touches a few hundred points, not the whole mesh. Linear blend skinning of a point inside a triangle is not the skinning of
 its interpolated vertices, so per joint the weighted bases are kept: with w the skinning weight and b the barycentric
 weight, sum_c b_c w_c (R - I)(v_c - J) = (R - I)(sum_c b_c w_c v_c - (sum_c b_c w_c) J), which is linear in the coefficients.
+FLAME's pose correctives are linear in the entries of R - I of all joints and are one more basis (Li 2017, equation 3).
 
 Arrays are stored axis first, (3, points, coefficients): projecting a Jacobian is then a handful of multiply-adds over
 contiguous memory. The neck stays at rest: one view cannot tell it from the root.
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
+from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, NECK, FaceModel
 from tracker.fitting.landmark_choice import choose_points
 from tracker.rotations import left_jacobian, matrix_from_rotvec
 
@@ -37,6 +38,8 @@ class _JointPoints:
     """(3, M, Ne) weighted expression basis."""
     identity: Float32
     """(3, M, Ni) weighted identity basis relative to the joint's own motion with identity."""
+    correctives: Float32
+    """(3, M, 27) weighted pose correctives of all moving joints; (3, M, 0) for models without."""
     drivers: NDArray[np.intp]
     """(D,) expressions that turn this joint."""
     drive: NDArray[np.float64]
@@ -69,6 +72,7 @@ class LandmarkModel:
         self._template = _interpolate(barycentric, model.template[corners])
         self.expression_basis = _interpolate(barycentric, model.expression_basis[corners])
         self.identity_basis = _interpolate(barycentric, model.identity_basis[corners])
+        self._correctives = _interpolate(barycentric, _correctives(model)[corners])
         self._joints = {joint: _compile_joint(model, corners, barycentric, joint) for joint in MOVING_JOINTS}
         self._identity = np.zeros(model.identity_count, np.float32)
         self._shaped = self._template
@@ -95,48 +99,96 @@ class LandmarkModel:
 
     def evaluate(self, expression: Float32) -> Float32:
         """Points (3, L) in head axes, metres, for expression weights (Ne,)."""
+        turns, features = self._turns(expression)
         points: Float32 = self._shaped + self.expression_basis @ expression
+        if features.size:
+            points += self._correctives @ features
         for joint, part in self._joints.items():
-            turn, arms = self._turn(joint, part, expression)
-            points[:, part.rows] += turn @ arms
+            points[:, part.rows] += turns[joint] @ self._arms(joint, expression, features)
         return points
 
     def expression_jacobian(self, expression: Float32) -> Float32:
         """d points / d expression, (3, L, Ne), in head axes. The array is reused by the next call."""
+        turns, features = self._turns(expression)
+        axes = {
+            joint: left_jacobian(part.drive @ expression[part.drivers]) @ part.drive
+            for joint, part in self._joints.items()
+        }
+        bent = self._feature_columns(turns, axes) if features.size else {}
         effective = self._effective
-        for part in self._joints.values():
-            effective[:, part.rows] = self.expression_basis[:, part.rows]
+        if bent:
+            # Correctives reach points that no joint moves.
+            effective[:] = self.expression_basis
+            for column, change in bent.items():
+                effective[:, :, column] += self._correctives @ change
+        else:
+            for part in self._joints.values():
+                effective[:, part.rows] = self.expression_basis[:, part.rows]
         for joint, part in self._joints.items():
-            turn, arms = self._turn(joint, part, expression)
+            turn = turns[joint]
             moved = self._moved[joint]
             np.matmul(turn, part.expression.reshape(3, -1), out=moved.reshape(3, -1))
+            for column, change in bent.items():
+                moved[:, :, column] += turn @ (part.correctives @ change)
             # d(R arm) = dtheta x (R arm), with dtheta = left_jacobian @ drive de (here R arm = turn @ arm + arm).
+            arms = self._arms(joint, expression, features)
             lever = turn @ arms + arms
-            axes = left_jacobian(part.drive @ expression[part.drivers]) @ part.drive
-            for column, axis in zip(part.drivers, axes.T, strict=True):
+            for column, axis in zip(part.drivers, axes[joint].T, strict=True):
                 moved[:, :, column] += _skew(axis) @ lever
             effective[:, part.rows] += moved
         return effective
 
     def identity_jacobian(self, expression: Float32) -> Float32:
         """d points / d identity, (3, L, Ni), in head axes."""
+        turns, _ = self._turns(expression)
         jacobian = self.identity_basis.copy()
         for joint, part in self._joints.items():
-            turn, _ = self._turn(joint, part, expression)
-            jacobian[:, part.rows] += (turn @ part.identity.reshape(3, -1)).reshape(part.identity.shape)
+            jacobian[:, part.rows] += (turns[joint] @ part.identity.reshape(3, -1)).reshape(part.identity.shape)
         return jacobian
 
-    def _turn(self, joint: int, part: _JointPoints, expression: Float32) -> tuple[Float32, Float32]:
-        """R - I (3, 3) of a joint and the weighted arms (3, M) from the joint to its points."""
-        turn = (matrix_from_rotvec(part.drive @ expression[part.drivers]) - _IDENTITY).astype(np.float32)
+    def _turns(self, expression: Float32) -> tuple[dict[int, Float32], Float32]:
+        """R - I (3, 3) per joint, and the features (27,) of the pose correctives: empty for models without."""
+        turns = {
+            joint: (matrix_from_rotvec(part.drive @ expression[part.drivers]) - _IDENTITY).astype(np.float32)
+            for joint, part in self._joints.items()
+        }
+        if not self._correctives.shape[2]:
+            return turns, np.zeros(0, np.float32)
+        return turns, np.concatenate([turns[joint].ravel() for joint in MOVING_JOINTS])
+
+    def _feature_columns(self, turns: dict[int, Float32], axes: dict[int, NDArray[np.float64]]) -> dict[int, Float32]:
+        """d features (27,) / d weight, for every weight that turns a joint."""
+        columns: dict[int, Float32] = {}
+        for place, joint in enumerate(MOVING_JOINTS):
+            rotation = turns[joint] + np.eye(3, dtype=np.float32)
+            for column, axis in zip(self._joints[joint].drivers, axes[joint].T, strict=True):
+                change = columns.setdefault(int(column), np.zeros(9 * len(MOVING_JOINTS), np.float32))
+                change[9 * place : 9 * place + 9] += (_skew(axis) @ rotation).ravel()
+        return columns
+
+    def _arms(self, joint: int, expression: Float32, features: Float32) -> Float32:
+        """The weighted arms (3, M) from the joint to its points."""
+        part = self._joints[joint]
         arms: Float32 = self._joint_shaped[joint] + part.expression @ expression
-        return turn, arms
+        if features.size:
+            arms += part.correctives @ features
+        return arms
 
 
 def _skew(axis: NDArray[np.float64]) -> Float32:
     """The matrix of ``axis x``."""
     x, y, z = axis
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], np.float32)
+
+
+def _correctives(model: FaceModel) -> Float32:
+    """(V, 3, 27) pose correctives of the moving joints, without those of the neck; (V, 3, 0) for models without."""
+    if model.pose_correctives is None:
+        return np.zeros((model.vertex_count, 3, 0), np.float32)
+    # The features of neck, jaw and both eyes come in this order, nine each.
+    columns = [9 * (joint - NECK) + entry for joint in MOVING_JOINTS for entry in range(9)]
+    correctives: Float32 = model.pose_correctives[:, :, columns]
+    return correctives
 
 
 def _interpolate(barycentric: NDArray[np.float64], values: NDArray[np.floating]) -> Float32:
@@ -165,6 +217,7 @@ def _compile_joint(
         template=template,
         expression=_interpolate(weighted, model.expression_basis[corners]),
         identity=identity,
+        correctives=_interpolate(weighted, _correctives(model)[corners]),
         drivers=drivers,
         drive=np.ascontiguousarray(drive[drivers].T),
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
+from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
-from tracker.face_model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
+from tracker.face_model import FaceModel
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
 from tracker.fitting.recenter import Recenter
 from tracker.fitting.residuals import FitState
@@ -21,7 +21,6 @@ from tracker.types import Face, FaceObservation, FaceParams
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-_LIDS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 _FORGET_AFTER_NS = 10_000_000_000
 
 
@@ -134,17 +133,7 @@ class FitStage:
         )
 
     def _params(self, state: FitState) -> FaceParams:
-        driven = self._model.driven_rotations(state.expression).astype(np.float32)
-        lids = self._arkit_weights(state.expression)[_LIDS]
-        return FaceParams(
-            expression=state.expression,
-            rotation=head_rotvec_from_matrix(state.rotation).astype(np.float32),
-            translation=state.translation.astype(np.float32),
-            neck=np.zeros(3, np.float32),
-            jaw=driven[JAW],
-            eyes=np.concatenate([driven[EYE_LEFT], driven[EYE_RIGHT]]),
-            eyelids=lids,
-        )
+        return self._model.params_of(state.expression, head_rotvec_from_matrix(state.rotation), state.translation)
 
     def _arkit_weights(self, expression: Float32) -> Float32:
         weights = np.zeros(len(ARKIT_NAMES), np.float32)

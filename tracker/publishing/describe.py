@@ -12,6 +12,6 @@ def describe_model(model: FaceModel) -> ModelDescription:
         name=model.name,
         sha256=model.sha256,
         identity_dim=model.identity_count,
-        expression_names=model.expression_names,
+        expression_names=model.published_names,
         joint_names=JOINT_NAMES,
     )

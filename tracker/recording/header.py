@@ -63,7 +63,7 @@ class TakeHeader:
                 "sha256": model.sha256,
                 "licence": model.licence,
                 "identity_count": model.identity_count,
-                "expression_names": list(model.expression_names),
+                "expression_names": list(model.published_names),
             },
             "flame_release": model.name if is_flame(model.name) else None,
             "arkit_names": list(ARKIT_NAMES),
