@@ -1,0 +1,1 @@
+"""Other people's face models: reading them, completing them, keeping them in the user's library."""
