@@ -85,8 +85,12 @@ class FaceModel:
     """(V, R)."""
     region_names: tuple[str, ...]
     embeddings: dict[str, Embedding]
+    joint_expression: Float32 | None = None
+    """(J, 3, Ne): FLAME regresses its joints from the mesh with its expression."""
     pose_correctives: Float32 | None = None
     """(V, 3, 36): displacement per entry of R - I of neck, jaw and eyes."""
+    source_origin: Float32 = field(default_factory=lambda: np.zeros(3, np.float32))
+    """(3,) metres: where the origin of the file that this was made from lies in head axes."""
     attribution: str = ""
     meta: dict[str, str] = field(default_factory=dict)
 
@@ -205,6 +209,8 @@ class FaceModel:
             features = np.concatenate([(rotations[j] - np.eye(3)).ravel() for j in (NECK, JAW, EYE_LEFT, EYE_RIGHT)])
             posed = posed + self.pose_correctives @ features.astype(np.float32)
         joints = self.joint_template + self.joint_identity @ identity
+        if self.joint_expression is not None:
+            joints = joints + self.joint_expression @ weights
         return self._skin(posed, joints, rotations)
 
     def _skin(self, vertices: Float32, joints: Float32, rotations: dict[int, NDArray[np.float64]]) -> Float32:

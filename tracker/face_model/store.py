@@ -110,6 +110,8 @@ def _assemble(arrays: dict[str, NDArray[np.generic]], sha256: str) -> FaceModel:
         regions=arrays["regions"].astype(np.bool_),
         region_names=tuple(str(name) for name in arrays["region_names"]),
         embeddings=embeddings,
+        joint_expression=f32.get("joint_expression"),
+        source_origin=f32.get("source_origin", np.zeros(3, np.float32)),
         pose_correctives=f32.get("pose_correctives"),
         attribution=str(meta.get("attribution", "")),
         meta={key: str(value) for key, value in meta.items()},
@@ -138,6 +140,9 @@ def _check(model: FaceModel, arrays: dict[str, NDArray[np.generic]], path: Path)
         "mirror": (model.mirror.shape, (v,)),
         "skin_mask": (model.skin_mask.shape, (v,)),
     }
+    if model.joint_expression is not None:
+        expected["joint_expression"] = (model.joint_expression.shape, (j, 3, ne))
+    expected["source_origin"] = (model.source_origin.shape, (3,))
     for key, (found, wanted) in expected.items():
         if found != wanted:
             raise FaceModelError(f"{path}: '{key}' must have shape {wanted}, got {found}")

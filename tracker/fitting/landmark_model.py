@@ -35,7 +35,7 @@ class _JointPoints:
     template: Float32
     """(3, M) weighted template."""
     expression: Float32
-    """(3, M, Ne) weighted expression basis."""
+    """(3, M, Ne) weighted expression basis relative to the joint's own motion with expression."""
     identity: Float32
     """(3, M, Ni) weighted identity basis relative to the joint's own motion with identity."""
     correctives: Float32
@@ -207,15 +207,18 @@ def _compile_joint(
     rows = slice(int(found[0]), int(found[-1]) + 1) if is_run else found
     template = _interpolate(weighted, model.template[corners])
     identity = _interpolate(weighted, model.identity_basis[corners])
-    # The arm is measured from the joint, which moves with identity too.
+    # The arm is measured from the joint, which moves with identity too, and in FLAME with expression.
     template -= model.joint_template[joint][:, None] * share
     identity -= model.joint_identity[joint][:, None, :] * share[None, :, None]
+    expression = _interpolate(weighted, model.expression_basis[corners])
+    if model.joint_expression is not None:
+        expression -= model.joint_expression[joint][:, None, :] * share[None, :, None]
     drive = model.joint_drive[:, joint].astype(np.float64)
     drivers = np.flatnonzero(np.abs(drive).sum(axis=1) > 0.0)
     return _JointPoints(
         rows=rows,
         template=template,
-        expression=_interpolate(weighted, model.expression_basis[corners]),
+        expression=expression,
         identity=identity,
         correctives=_interpolate(weighted, _correctives(model)[corners]),
         drivers=drivers,

@@ -38,6 +38,10 @@ class TakeHeader:
     """(3,) root joint of the mean head, metres."""
     joint_identity: Float32
     """(3, Ni) its displacement per identity coefficient."""
+    joint_expression: Float32
+    """(3, Ne) its displacement per expression weight, which FLAME has."""
+    source_origin: Float32
+    """(3,) metres, head axes: where the model's own file has its origin."""
 
     @classmethod
     def create(
@@ -65,7 +69,7 @@ class TakeHeader:
                 "identity_count": model.identity_count,
                 "expression_names": list(model.published_names),
             },
-            "flame_release": model.name if is_flame(model.name) else None,
+            "flame_release": model.name if is_flame(model) else None,
             "arkit_names": list(ARKIT_NAMES),
             "units": _UNITS,
             "axes": _AXES,
@@ -77,11 +81,17 @@ class TakeHeader:
             {**{str(key): value for key, value in meta.items()}, **own},
             np.asarray(model.joint_template[ROOT], np.float32),
             np.asarray(model.joint_identity[ROOT], np.float32),
+            _published(model),
+            np.asarray(model.source_origin, np.float32),
         )
 
     @property
     def model_name(self) -> str:
         return str(self.meta["model"]["name"])
+
+    @property
+    def is_flame(self) -> bool:
+        return self.meta.get("flame_release") is not None
 
     @property
     def expression_names(self) -> tuple[str, ...]:
@@ -100,16 +110,25 @@ class TakeHeader:
         rate = self.meta["rate"]
         return None if rate is None else Fraction(rate[0], rate[1])
 
-    def root_joint(self, identity: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(3,) metres: the root joint of a person's relaxed head in head axes."""
+    def root_joint(
+        self, identity: NDArray[np.floating], expression: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float64]:
+        """Metres, head axes: the root joint of a person's head, (3,) relaxed or (T, 3) with expressions (T, Ne)."""
         joint: NDArray[np.float64] = self.joint_template.astype(np.float64) + self.joint_identity @ identity
+        if expression is not None and self.joint_expression.any():
+            joint = joint + expression @ self.joint_expression.T
         return joint
 
     def to_record(self) -> dict[str, Any]:
         """The first record of a journal or of a ``.jsonl`` take."""
         return {
             **self.meta,
-            "root_joint": {"template": self.joint_template.tolist(), "identity": self.joint_identity.tolist()},
+            "root_joint": {
+                "template": self.joint_template.tolist(),
+                "identity": self.joint_identity.tolist(),
+                "expression": self.joint_expression.tolist() if self.joint_expression.any() else None,
+                "source_origin": self.source_origin.tolist(),
+            },
         }
 
     @classmethod
@@ -129,6 +148,8 @@ class TakeHeader:
             meta,
             np.array(joint["template"], np.float32).reshape(3),
             np.array(joint["identity"], np.float32).reshape(3, int(meta["model"]["identity_count"])),
+            _joint_expression(joint.get("expression"), len(meta["model"]["expression_names"])),
+            np.array(joint.get("source_origin", (0.0, 0.0, 0.0)), np.float32).reshape(3),
         )
         if header.clock not in ("media", "CLOCK_MONOTONIC") or not header.expression_names:
             raise ValueError("its clock or its expression names are missing")
@@ -136,6 +157,17 @@ class TakeHeader:
         return header
 
 
-def is_flame(model_name: str) -> bool:
+def _published(model: FaceModel) -> Float32:
+    count = len(model.published_names)
+    if model.joint_expression is None:
+        return np.zeros((3, count), np.float32)
+    return np.asarray(model.joint_expression[ROOT][:, :count], np.float32)
+
+
+def _joint_expression(values: list[list[float]] | None, count: int) -> Float32:
+    return np.zeros((3, count), np.float32) if values is None else np.array(values, np.float32).reshape(3, count)
+
+
+def is_flame(model: FaceModel) -> bool:
     """Whether a face model is one of FLAME's releases, whose coefficients FLAME's own tools can read."""
-    return model_name.lower().startswith("flame")
+    return model.meta.get("family", model.name).lower().startswith("flame")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
 from tracker.recording.columns import FRAME_ROW, ColumnStore, Slot
-from tracker.recording.header import FORMAT, VERSION, TakeHeader, is_flame
+from tracker.recording.header import FORMAT, VERSION, TakeHeader
 from tracker.recording.vhap import WORLD_TO_CAMERA, world_pose
 
 FLAME_SHAPES: Final = 300
@@ -101,12 +101,13 @@ def _write_identities(archive: zipfile.ZipFile, header: TakeHeader, columns: Col
 def _write_slot(archive: zipfile.ZipFile, prefix: str, header: TakeHeader, columns: ColumnStore, slot: Slot) -> None:
     count = columns.frame_count
     identity = columns.identity_of(slot)
-    joint = header.root_joint(identity)
-    flame = is_flame(header.model_name)
+    flame = header.is_flame
 
     def world(part: int) -> Iterator[Array]:
         for chunk in slot.rows.chunks():
-            yield world_pose(chunk["rotation_camera"], chunk["translation_camera"], joint)[part].astype(np.float32)
+            joint = header.root_joint(identity, chunk["expr"])
+            pose = world_pose(chunk["rotation_camera"], chunk["translation_camera"], joint, header.source_origin)
+            yield pose[part].astype(np.float32)
 
     vector = np.dtype(("<f4", (3,)))
     _write_column(archive, f"{prefix}rotation", vector, count, world(0))
@@ -216,7 +217,7 @@ def _read_meta(path: Path, array: Array) -> tuple[dict[str, Any], TakeHeader]:
 def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: TakeHeader) -> None:
     count = meta["frames"]
     expressions, arkit = len(header.expression_names), len(ARKIT_NAMES)
-    if is_flame(header.model_name):
+    if header.is_flame:
         expressions = max(expressions, FLAME_EXPRESSIONS)
     per_frame: dict[str, tuple[int, ...]] = {"frame_index": (), "timestamps_ns": (), "t_unix_ns": ()}
     per_frame |= {"pts": (2,), "frame_size": (2,), "K": (3, 3)}

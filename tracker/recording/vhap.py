@@ -4,7 +4,9 @@ Where VHAP tracks uncalibrated video, its world has OpenGL axes (x right, y up, 
 at (0, 0, 1) in it, looking along -z. FLAME turns the head about its root joint J and then adds the translation:
 ``v_world = R (v - J) + J + translation``. Ours are ``v_camera = R_camera v + t_camera`` in OpenCV axes, hence
 
-    R = P R_camera        translation = P t_camera + (0, 0, 1) + R J - J        with P = diag(1, -1, -1).
+    R = P R_camera        translation = P t_camera + (0, 0, 1) + R J - J + o        with P = diag(1, -1, -1)
+
+where J is in our head axes and o is where FLAME's own origin lies in them.
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ WORLD_TO_CAMERA: Final[Float32] = np.array(
 
 
 def world_pose(
-    rotation_camera: NDArray[np.floating], translation_camera: NDArray[np.floating], root_joint: NDArray[np.floating]
+    rotation_camera: NDArray[np.floating],
+    translation_camera: NDArray[np.floating],
+    root_joint: NDArray[np.floating],
+    source_origin: NDArray[np.floating] | None = None,
 ) -> tuple[Float64, Float64]:
     """Poses in VHAP's world: rotations (T, 3) axis-angle with angles in [0, pi], translations (T, 3) metres.
 
     Args:
         rotation_camera: (T, 3) axis-angle, head axes to OpenCV camera axes.
         translation_camera: (T, 3) metres, head origin in the camera frame.
-        root_joint: (3,) metres, the root joint of the person's relaxed head in head axes.
+        root_joint: (3,) or (T, 3) metres, the root joint of the person's head in head axes.
+        source_origin: (3,) metres, the origin of the model's own axes in head axes; None: the same.
     """
     flip = np.array([1.0, -1.0, -1.0])
     quaternion = _quaternions(np.asarray(rotation_camera, np.float64))
@@ -43,6 +49,8 @@ def world_pose(
     joint = np.asarray(root_joint, np.float64)
     moved = _rotate(turned, joint) - joint
     translation: Float64 = np.asarray(translation_camera, np.float64) * flip + CAMERA_POSITION + moved
+    if source_origin is not None:
+        translation = translation + source_origin
     return _rotvecs(turned), translation
 
 
