@@ -108,6 +108,20 @@ class FaceParams:
     """(2,) closure of the left and right lid in 0..1."""
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityState:
+    """How far a face's identity coefficients can be trusted."""
+
+    confidence: float
+    """0..1: share of the population's variance of the face's shape (size apart) that is known."""
+    frozen: bool
+    """Whether new frames have stopped changing it."""
+    keyframes: int
+    """How many frames it was learnt from."""
+    sigma: Float32
+    """(Ni,) standard deviation of the error of each coefficient, 0..1; 1 where nothing but the population is known."""
+
+
 PARAM_SIZES: Final[dict[str, int | None]] = {
     "expression": None,
     "rotation": 3,
@@ -153,6 +167,7 @@ class Face:
     residual_px: float
     """Median distance between observed and fitted landmarks."""
     arkit_raw: Float32 | None = None
+    identity_state: IdentityState | None = None
 
 
 @dataclass(frozen=True, slots=True)

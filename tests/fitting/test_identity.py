@@ -58,7 +58,7 @@ def test_identity_gets_better_with_frames_and_then_stays(people):
     assert last < 0.2 * mean_face
     assert fitter.identity.frozen
     assert fitted[-1].identity_version == fitted[-20].identity_version
-    assert 0.0 < fitter.identity.confidence <= 1.0
+    assert 0.0 < fitter.identity.state.confidence <= 1.0
 
 
 def test_information_grows_with_keyframes_up_to_the_cap(people):

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
-from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch
+from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.residuals import FitState, Target
 from tracker.fitting.solver import Solution, Solver
-from tracker.types import FaceObservation
+from tracker.types import FaceObservation, IdentityState
 
 Float32 = NDArray[np.float32]
 
@@ -44,6 +44,7 @@ class FittedFace:
     state: FitState
     identity: Float32
     identity_version: int
+    identity_state: IdentityState
     residual_px: float
     """Median distance between observed and fitted landmarks."""
     iterations: int
@@ -60,7 +61,8 @@ class FaceFitter:
         self._solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
         self._coupling = gaze_coupling(model.joint_drive)
-        self.identity = IdentityBelief(model.identity_count, self._config.identity)
+        metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
+        self.identity = IdentityBelief(metric, self._config.identity)
         self._watch = PersonWatch()
         self._state: FitState | None = None
         self._camera: Camera | None = None
@@ -87,6 +89,7 @@ class FaceFitter:
             state=solution.state,
             identity=self._points.identity,
             identity_version=self.identity.version,
+            identity_state=self.identity.state,
             residual_px=residual_px,
             iterations=solution.iterations,
             cold=cold,
@@ -138,8 +141,10 @@ class FaceFitter:
         solution = self._solver.solve(
             camera, target, start, iterations=iterations, identity_prior=self.identity.prior()
         )
+        self.identity.learn(solution)
+        self._points.set_identity(self.identity.mean.astype(np.float32))
         moved = self._points.neutral_points() - before
-        self.identity.learn(solution, float(np.sqrt((moved**2).sum(axis=1).mean())))
+        self.identity.settle(float(np.sqrt((moved**2).sum(axis=1).mean())))
         return solution
 
     def _is_other_person(self, solution: Solution, misfit: float) -> bool:

@@ -1,8 +1,8 @@
 """Identity belongs to the person, not to the frame: a Gaussian belief that informative frames sharpen.
 
 Each keyframe is solved jointly for pose, expression and identity with the belief as prior; pose and expression are then
-marginalised out of its normal matrix (Schur complement) and what is left is added to the belief's information. When new
-keyframes no longer move the face, the belief is frozen.
+marginalised out of its normal matrix (Schur complement) and what is left is added to the belief. When new keyframes no
+longer move the face, the belief is frozen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tracker.fitting.residuals import IdentityPrior
 from tracker.fitting.solver import Solution
+from tracker.types import IdentityState
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -29,25 +30,62 @@ class IdentityConfig:
     prior_weight: float = 15.0
     """Weight of the population prior against landmarks taken as independent. Their errors are not: with a weight of 1 the shape
     explains noise and lands further from the truth than the mean face (docs/accuracy.md)."""
-    novel_rotation_rad: float = 0.12
+    first_frames: int = 32
+    """Of that many first frames ..."""
+    first_stride: int = 4
+    """... every so-many-th is a keyframe whatever it shows: together they average the first one's noise away."""
+    novel_rotation_rad: float = 0.1
     """A keyframe differs from every earlier one by at least this much head rotation ..."""
-    novel_expression: float = 0.9
+    novel_expression: float = 0.8
     """... or by this much expression (L1 norm of the weights)."""
     max_keyframes: int = 40
-    settle_m: float = 0.00025
+    settle_m: float = 0.0002
     """Frozen once a novel keyframe moves the landmarks of the relaxed face by less than this (RMS) ..."""
     settle_keyframes: int = 6
     """... this many times in a row. More of the same view cannot settle anything."""
     information_cap: float = 12.0
     """The landmark network errs alike in all frames of a face, so keyframes never count as more independent ones than this."""
+    sigma_scale: float = 1.0
+    """Factor from the belief's own standard deviations to honest ones (``tools/evaluate.py identity`` measures it)."""
+
+
+def shape_metric(points: Float32, basis: Float32) -> Float64:
+    """(Ni, Ni) matrix G such that b^T G b is the squared size of what coefficients b do to the relaxed face, up to a similarity.
+
+    Motion, turning and size are taken out, since no fit to one view knows them.
+
+    Args:
+        points: (L, 3) points of the mean face, metres.
+        basis: (3, L, Ni) their derivatives by identity.
+    """
+    x, y, z = (points - points.mean(axis=0)).T.astype(np.float64)
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    tangents = np.array(
+        [
+            (one, zero, zero), (zero, one, zero), (zero, zero, one),
+            (zero, -z, y), (z, zero, -x), (-y, x, zero), (x, y, z),
+        ]
+    ).reshape(7, -1)  # fmt: skip
+    known, _ = np.linalg.qr(tangents.T)
+    flat = basis.reshape(-1, basis.shape[2]).astype(np.float64)
+    shape = flat - known @ (known.T @ flat)
+    metric: Float64 = shape.T @ shape
+    return metric
 
 
 class IdentityBelief:
-    """What is known about the identity (Ni,) of one person."""
+    """What is known about the identity (Ni,) of one person: the sum of what keyframes say, and the population.
 
-    def __init__(self, count: int, config: IdentityConfig | None = None) -> None:
+    Every keyframe leaves its information matrix E_k and pull E_k b_k, pose and expression marginalised out. With n of them the
+    mean is (P + s sum E_k)^-1 s sum E_k b_k, where s = min(1, cap / n): all count alike, early and late, and errors that they
+    share never count as independent ones.
+    """
+
+    def __init__(self, metric: Float64, config: IdentityConfig | None = None) -> None:
+        """``metric``: (Ni, Ni) of ``shape_metric``, the measure of ``confidence``."""
         self._config = config or IdentityConfig()
-        self._count = count
+        self._metric = metric
+        self._count = metric.shape[0]
         self.version = 0
         """Grows with every change of the mean, also through ``reset``."""
         self.reset()
@@ -56,10 +94,13 @@ class IdentityBelief:
         """Forget the person."""
         self.mean: Float64 = np.zeros(self._count)
         self._evidence: Float64 = np.zeros((self._count, self._count))
+        self._pull: Float64 = np.zeros(self._count)
         self._rotations: list[Float64] = []
         self._expressions: list[Float32] = []
         self._settled = 0
         self._novel_frames = 0
+        self._novel = False
+        self._state: IdentityState | None = None
         self.frozen = False
         self.version += 1
 
@@ -68,18 +109,34 @@ class IdentityBelief:
         return len(self._rotations)
 
     @property
+    def _share(self) -> float:
+        return min(1.0, self._config.information_cap / max(self.keyframe_count, 1))
+
+    @property
     def information(self) -> Float64:
         """(Ni, Ni): the population's information plus what the keyframes add."""
-        count = self.keyframe_count
-        share = min(1.0, self._config.information_cap / count) if count else 1.0
-        total: Float64 = self._config.prior_weight * np.eye(self._count) + share * self._evidence
+        total: Float64 = self._config.prior_weight * np.eye(self._count) + self._share * self._evidence
         return total
 
     @property
-    def confidence(self) -> float:
-        """How much of the population's variance has been explained: 1 - trace(covariance) / Ni, 0..1."""
-        variance = np.trace(np.linalg.inv(self.information)) * self._config.prior_weight
-        return float(1.0 - variance / self._count)
+    def covariance(self) -> Float64:
+        """(Ni, Ni) of the error of ``mean``, in units of the population (an identity without keyframes has the unit matrix)."""
+        spread: Float64 = np.linalg.inv(self.information) * (self._config.prior_weight * self._config.sigma_scale**2)
+        return spread
+
+    @property
+    def state(self) -> IdentityState:
+        """How far the mean can be trusted, as published."""
+        if self._state is None:
+            covariance = self.covariance
+            unknown = float((self._metric * covariance).sum() / np.trace(self._metric))
+            self._state = IdentityState(
+                confidence=min(max(1.0 - unknown, 0.0), 1.0),
+                frozen=self.frozen,
+                keyframes=self.keyframe_count,
+                sigma=np.minimum(np.sqrt(np.diag(covariance)), 1.0).astype(np.float32),
+            )
+        return self._state
 
     def prior(self) -> IdentityPrior:
         """The belief as a prior for the next joint solve."""
@@ -88,12 +145,11 @@ class IdentityBelief:
     def wants(self, rotation: Float64, expression: Float32, age: int) -> bool:
         """Whether a frame with this pose (3, 3) and expression (Ne,), ``age`` frames after the first, teaches something.
 
-        Early frames at doubling distances are always taken: they average the first one's noise away. Asked once a frame: a
-        single novel one may be noise, so it takes a second in a row.
+        Asked once a frame: a single novel one may be noise, so it takes a second in a row.
         """
         if self.frozen:
             return False
-        if age < 64 and age & (age - 1) == 0:
+        if age < self._config.first_frames and age % self._config.first_stride == 0:
             return True
         self._novel_frames = self._novel_frames + 1 if self._is_novel(rotation, expression) else 0
         return self._novel_frames >= _NOVEL_FRAMES
@@ -114,22 +170,30 @@ class IdentityBelief:
         near: NDArray[np.bool_] = cosines > math.cos(self._config.novel_rotation_rad)
         return near
 
-    def learn(self, solution: Solution, moved_m: float) -> None:
-        """Add a joint solution as a keyframe. ``moved_m``: RMS motion of the relaxed landmarks it caused."""
+    def learn(self, solution: Solution) -> None:
+        """Add a joint solution, made with ``prior()``, as a keyframe. ``settle`` belongs after it."""
         nuisance = solution.normal_matrix.shape[0] - self._count
-        normal = solution.normal_matrix
+        normal, prior = solution.normal_matrix, self.prior()
         cross = normal[:nuisance, nuisance:]
-        data = normal[nuisance:, nuisance:] - self.prior().information
+        data = normal[nuisance:, nuisance:] - prior.information
         marginal = data - cross.T @ np.linalg.solve(normal[:nuisance, :nuisance], cross)
-        self._evidence += 0.5 * (marginal + marginal.T)
-        self.mean = solution.identity.astype(np.float64)
-        novel = self._is_novel(solution.state.rotation, solution.state.expression)
+        marginal = 0.5 * (marginal + marginal.T)
+        found = solution.identity.astype(np.float64)
+        self._evidence += marginal
+        # At the joint optimum the keyframe's own pull balances the prior's: E (b - b_k) + P (b - m) = 0.
+        self._pull += marginal @ found + prior.information @ (found - prior.mean)
+        self._novel = self._is_novel(solution.state.rotation, solution.state.expression)
         self._rotations.append(solution.state.rotation)
         self._expressions.append(solution.state.expression)
+        self.mean = np.linalg.solve(self.information, self._share * self._pull)
+        self._state = None
         self.version += 1
+
+    def settle(self, moved_m: float) -> None:
+        """Freeze when the last keyframes hardly moved the relaxed landmarks; ``moved_m``: the RMS motion by the last one."""
         if moved_m >= self._config.settle_m:
             self._settled = 0
-        elif novel:
+        elif self._novel:
             self._settled += 1
         if self._settled >= self._config.settle_keyframes or self.keyframe_count >= self._config.max_keyframes:
             self.frozen = True

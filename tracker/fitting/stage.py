@@ -122,6 +122,7 @@ class FitStage:
             raw=self._params(fitted.state),
             identity=fitted.identity,
             identity_version=fitted.identity_version,
+            identity_state=fitted.identity_state,
             position=position.astype(np.float32),
             quaternion=quaternion_from_matrix(rotation).astype(np.float32),
             arkit=self._arkit_weights(smooth.expression),
