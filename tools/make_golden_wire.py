@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from tracker.camera import Camera  # noqa: E402
 from tracker.publishing import wire  # noqa: E402
 from tracker.publishing.schema import ModelDescription, build_schema  # noqa: E402
-from tracker.types import Face, FaceParams, Float32, FrameResult, Landmarks  # noqa: E402
+from tracker.types import Face, FaceParams, Float32, FrameResult, IdentityState, KnownIdentity, Landmarks  # noqa: E402
 
 STREAM = "00000000-0000-4000-8000-000000000001"
 MODEL = ModelDescription(
@@ -79,6 +79,11 @@ def make_face(face_id: int = 1, *, tracked: bool = True, identity_version: int =
     )
 
 
+def golden_identity() -> KnownIdentity:
+    """An identity of the face with id 1."""
+    return KnownIdentity(2, ramp(4, -0.25), IdentityState(0.625, True, 12, ramp(4, 0.5)))
+
+
 def make_result(*faces: Face, index: int = 30) -> FrameResult:
     """A frame of 640 x 360 at 30000/1001 frames per second."""
     rate = Fraction(30000, 1001)
@@ -113,7 +118,7 @@ def golden_packets() -> dict[str, bytes]:
         "wire_frame_raw_landmarks.bin": wire.pack(full),
         "wire_latest_one_face.bin": wire.LATEST_PREFIX + one,
         "wire_schema.bin": wire.pack({**schema, "seq": 3}),
-        "wire_identity.bin": wire.pack(wire.encode_identity({1: (2, ramp(4, -0.25))}, seq=5, schema=7, **head)),
+        "wire_identity.bin": wire.pack(wire.encode_identity({1: golden_identity()}, seq=5, schema=7, **head)),
         "wire_event.bin": wire.pack(
             wire.encode_event("tracked", {"id": 1, "frame": 30}, seq=0, t_unix_ns=1_700_000_000_000_000_030, **head)
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,14 @@ class IdentityState:
     """How many frames it was learnt from."""
     sigma: Float32
     """(Ni,) standard deviation of the error of each coefficient, 0..1; 1 where nothing but the population is known."""
+
+
+class KnownIdentity(NamedTuple):
+    """An identity as it is announced: version, coefficients (Ni,), and how far they can be trusted where that is known."""
+
+    version: int
+    shape: Float32
+    state: IdentityState | None = None
 
 
 PARAM_SIZES: Final[dict[str, int | None]] = {

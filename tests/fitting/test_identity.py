@@ -8,8 +8,10 @@ import pytest
 from tests.toy_model import LANDMARKS, toy_model
 from tracker.camera import Camera
 from tracker.fitting.fitter import FaceFitter, FitConfig
-from tracker.fitting.identity import IdentityConfig
+from tracker.fitting.identity import IdentityBelief, IdentityConfig
 from tracker.fitting.landmark_model import LandmarkModel
+from tracker.fitting.residuals import FitState
+from tracker.fitting.solver import Solution
 from tracker.rotations import matrix_from_rotvec
 from tracker.types import FaceObservation, Landmarks
 
@@ -88,3 +90,41 @@ def test_the_same_person_is_not_given_up(people):
     fitter = FaceFitter(toy_model(), "toy", CONFIG)
     fitted = [fitter.fit(seen, CAMERA) for seen in observations(people[0], 400, seed=5)]
     assert sum(face.cold for face in fitted) == 1
+
+
+def test_the_published_uncertainty_shrinks_and_covers_the_error(people):
+    """Coefficients of a population of people: their errors, in standard deviations, are of size one or less."""
+    scores, first, last = [], [], []
+    for seed in range(6):
+        truth = np.random.default_rng(100 + seed).normal(0, 1.0, toy_model().identity_count).astype(np.float32)
+        fitter = FaceFitter(toy_model(), "toy")
+        fitted = [fitter.fit(seen, CAMERA) for seen in observations(truth, 80, seed)]
+        first.append(fitted[0].identity_state)
+        last.append(fitted[-1].identity_state)
+        scores.append((fitted[-1].identity - truth) / last[-1].sigma)
+    assert all((state.sigma > 0.0).all() and (state.sigma <= 1.0).all() for state in first + last)
+    assert all(after.confidence > before.confidence for before, after in zip(first, last, strict=True))
+    assert all(after.keyframes > before.keyframes for before, after in zip(first, last, strict=True))
+    assert np.sqrt(np.mean(np.square(scores))) < 1.5
+
+
+def test_keyframes_count_alike_early_and_late():
+    """The mean of equal keyframes does not depend on the order they came in."""
+    rng = np.random.default_rng(0)
+    belief_a, belief_b = (IdentityBelief(np.eye(3), IdentityConfig(information_cap=3.0)) for _ in range(2))
+    targets = rng.normal(0, 1, (9, 3))
+    for belief, order in ((belief_a, range(9)), (belief_b, reversed(range(9)))):
+        for k in order:
+            belief.learn(linear_keyframe(belief, targets[k], k))
+    assert belief_a.mean == pytest.approx(belief_b.mean, abs=1e-9)
+
+
+def linear_keyframe(belief, target: np.ndarray, k: int) -> Solution:
+    """What a joint solve finds when the landmarks say that identity is ``target`` with information 20."""
+    prior = belief.prior()
+    information = prior.information + 20.0 * np.eye(3)
+    found = np.linalg.solve(information, 20.0 * target + prior.information @ prior.mean)
+    normal = np.eye(5)
+    normal[2:, 2:] = information
+    state = FitState(matrix_from_rotvec(np.array([0.0, 0.2 * k, 0.0])), np.zeros(3), np.zeros(2, np.float32))
+    return Solution(state, found, 1, np.zeros((0, 2), np.float32), normal)

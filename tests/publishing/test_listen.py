@@ -29,7 +29,7 @@ from tracker.publishing.describe import describe_model
 from tracker.publishing.publisher import Publisher
 from tracker.publishing.results import to_frame_result
 from tracker.recording import read_take
-from tracker.types import FrameResult
+from tracker.types import FrameResult, KnownIdentity
 
 
 @contextmanager
@@ -246,7 +246,7 @@ def test_received_frames_become_frame_results(golden: ModuleType) -> None:
     packets = golden.golden_packets()
     frame = decode_frame(packets["wire_frame_raw_landmarks.bin"])
     schema = decode_schema(packets["wire_schema.bin"])
-    result = to_frame_result(frame, schema, {1: (2, golden.ramp(4))})
+    result = to_frame_result(frame, schema, {1: KnownIdentity(2, golden.ramp(4))})
     original = golden.make_result(golden.make_face(), golden.make_face(2, tracked=False))
     assert result.rate == original.rate and result.camera == original.camera
     assert result.pts_s == original.pts_s

@@ -108,7 +108,10 @@ def test_independent_reader_other_kinds() -> None:
     assert schema["regions"] == ["brow", "mouth"] and schema["sh_order"] == 2
     identity = msgpack.unpackb(read("wire_identity.bin"))
     assert [(face["id"], face["version"]) for face in identity["faces"]] == [(1, 2)]
-    assert unpack_floats(identity["faces"][0]["shape"]) == (-0.25, -0.125, 0.0, 0.125)
+    (face,) = identity["faces"]
+    assert unpack_floats(face["shape"]) == (-0.25, -0.125, 0.0, 0.125)
+    assert unpack_floats(face["sigma"]) == (0.5, 0.625, 0.75, 0.875)
+    assert (face["confidence"], face["frozen"], face["keyframes"]) == (0.625, True, 12)
     event = msgpack.unpackb(read("wire_event.bin"))
     assert (event["event"], event["id"], event["frame"]) == ("tracked", 1, 30)
     status = msgpack.unpackb(read("wire_status.bin"))

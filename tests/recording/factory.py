@@ -9,7 +9,7 @@ import numpy as np
 from tests.toy_model import EXPRESSIONS, toy_model
 from tracker.camera import Camera
 from tracker.rotations import matrix_from_rotvec, quaternion_from_matrix
-from tracker.types import Face, FaceParams, FrameResult, Landmarks
+from tracker.types import Face, FaceParams, FrameResult, IdentityState, Landmarks
 
 MODEL = toy_model()
 POINTS = 12
@@ -46,6 +46,9 @@ def make_face(
         raw=raw,
         identity=identity,
         identity_version=version,
+        identity_state=IdentityState(
+            0.1 * version, version > 2, 3 * version, np.linspace(0.3, 1.0, len(identity), dtype=np.float32)
+        ),
         position=params.translation,
         quaternion=quaternion_from_matrix(matrix_from_rotvec(params.rotation)).astype(np.float32),
         arkit=rng.uniform(0, 1, 52).astype(np.float32),

@@ -185,6 +185,11 @@ def test_faces_keep_their_slots(tmp_path: Path) -> None:
             assert a.id == b.id
             assert_same(a.params, b.params, 0.0)
             assert_same(a.identity, b.identity, 0.0)
+            assert a.identity_state is not None and b.identity_state is not None
+            assert_same(a.identity_state.sigma, b.identity_state.sigma, 1e-7)
+            assert a.identity_state.confidence == pytest.approx(b.identity_state.confidence, abs=1e-7)
+            assert a.identity_state.frozen == b.identity_state.frozen
+            assert a.identity_state.keyframes == b.identity_state.keyframes
 
 
 def test_frame_size_may_change_in_mid_take(tmp_path: Path) -> None:

@@ -277,5 +277,5 @@ class _View:
         head = f"frame {message.payload['frame']}  {fps:5.1f} fps  dropped {self._subscriber.dropped}"
         if self._same_machine:
             head += f"  latency {latency:.1f} ms"
-        faces = [face_line(face) for face in message.payload["faces"]]
+        faces = [face_line(face, self._subscriber.identities.get(face["id"])) for face in message.payload["faces"]]
         return [head, *(faces or ["no face"])]

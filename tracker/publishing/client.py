@@ -16,7 +16,8 @@ from tracker.errors import PublishError
 from tracker.publishing import wire
 from tracker.publishing.connection import Connection
 from tracker.publishing.decoding import decode_message
-from tracker.types import Float32
+from tracker.publishing.results import to_identity
+from tracker.types import KnownIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Subscriber:
     ) -> None:
         self.endpoint = endpoint
         self.schema: dict[str, Any] | None = None
-        self.identities: dict[int, tuple[int, Float32]] = {}
+        self.identities: dict[int, KnownIdentity] = {}
         """Face id -> (version, (Ni,) coefficients), as last announced."""
         self.dropped = 0
         """Frames of the present stream that did not arrive."""
@@ -138,7 +139,7 @@ class Subscriber:
         if topic == wire.TOPIC_SCHEMA:
             self.schema = dict(payload)
         elif topic == wire.TOPIC_IDENTITY:
-            self.identities = {face["id"]: (face["version"], face["shape"]) for face in payload["faces"]}
+            self.identities = {face["id"]: to_identity(face) for face in payload["faces"]}
         elif topic == wire.TOPIC_FRAME:
             if self._seq >= 0:
                 self.dropped += max(0, payload["seq"] - self._seq - 1)

@@ -133,6 +133,11 @@ def decode_identity(payload: bytes | memoryview) -> dict[str, Any]:
         face.integer("id")
         face.integer("version")
         face.map["shape"] = face.array("shape", -1)
+        if "sigma" in face.map:
+            face.map["sigma"] = face.array("sigma", len(face.map["shape"]))
+            face.number("confidence")
+            face.boolean("frozen")
+            face.integer("keyframes")
     return message.map
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import zmq
-from numpy.typing import NDArray
 
 from tracker.errors import PublishError
 from tracker.publishing import wire
@@ -22,7 +21,7 @@ from tracker.publishing.config import PublishConfig
 from tracker.publishing.schema import ModelDescription, build_schema
 from tracker.publishing.security import ServerSecurity
 from tracker.publishing.sockets import bind
-from tracker.types import Face, FrameResult
+from tracker.types import Face, FrameResult, KnownIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Publisher:
         self._started_s = time.monotonic()
         self._seq = dict.fromkeys(wire.TOPICS, 0)
         self._model, self._regions, self._revision = model, regions, 1
-        self._identities: dict[int, tuple[int, NDArray[np.floating[Any]]]] = {}
+        self._identities: dict[int, KnownIdentity] = {}
         self._tracked: dict[int, bool] = {}
         self._status: dict[str, Any] = {}
         self._withheld, self._withheld_reported_s = 0, -math.inf
@@ -112,7 +111,12 @@ class Publisher:
         with self._lock:
             self._require_open()
             self._welcome()
-            self._note_identities({face.id: (face.identity_version, face.identity) for face in result.faces})
+            self._note_identities(
+                {
+                    face.id: KnownIdentity(face.identity_version, face.identity, face.identity_state)
+                    for face in result.faces
+                }
+            )
             message = wire.encode_frame(
                 result,
                 stream=self.stream,
@@ -230,10 +234,10 @@ class Publisher:
             self._send_schema()
             self._send_identity()
 
-    def _note_identities(self, identities: dict[int, tuple[int, NDArray[np.floating[Any]]]]) -> None:
+    def _note_identities(self, identities: dict[int, KnownIdentity]) -> None:
         changed = any(
-            face_id not in self._identities or self._identities[face_id][0] != version
-            for face_id, (version, _) in identities.items()
+            face_id not in self._identities or self._identities[face_id].version != known.version
+            for face_id, known in identities.items()
         )
         # Faces that left are forgotten, so that one that returns is announced again.
         self._identities = identities

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from tracker.camera import Camera
-from tracker.types import Face, FaceParams, Float32, FrameResult, Landmarks
+from tracker.types import Face, FaceParams, FrameResult, IdentityState, KnownIdentity, Landmarks
 
 
 def to_frame_result(
-    frame: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, tuple[int, Float32]]
+    frame: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, KnownIdentity]
 ) -> FrameResult:
     """The frame result behind a decoded frame (see ``wire``).
 
@@ -23,7 +23,7 @@ def to_frame_result(
     Args:
         frame: as ``decode_frame`` returns it.
         schema: the schema message of its stream.
-        identities: face id -> (version, (Ni,) coefficients), as a ``Subscriber`` collects them.
+        identities: face id -> identity, as a ``Subscriber`` collects them.
     """
     intrinsics = frame["K"]
     width, height = frame["image"]
@@ -40,6 +40,14 @@ def to_frame_result(
     )
 
 
+def to_identity(face: Mapping[str, Any]) -> KnownIdentity:
+    """One entry of a decoded identity message."""
+    if "sigma" not in face:
+        return KnownIdentity(face["version"], face["shape"])
+    state = IdentityState(face["confidence"], face["frozen"], face["keyframes"], face["sigma"])
+    return KnownIdentity(face["version"], face["shape"], state)
+
+
 def _media_time(frame: Mapping[str, Any]) -> tuple[Fraction | None, Fraction | None]:
     """Presentation time in seconds and frame rate, as exact as the wire has them."""
     if "timecode" in frame:
@@ -51,11 +59,11 @@ def _media_time(frame: Mapping[str, Any]) -> tuple[Fraction | None, Fraction | N
     return (Fraction(frame["t_capture"], 10**9) if frame["clock"] == "media" else None), None
 
 
-def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, tuple[int, Float32]]) -> Face:
+def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mapping[int, KnownIdentity]) -> Face:
     params = FaceParams(**face["params"])
     raw = face.get("raw", {})
-    mean = (0, np.zeros(schema["model"]["identity_dim"], np.float32))
-    version, shape = identities.get(face["id"], mean)
+    mean = KnownIdentity(0, np.zeros(schema["model"]["identity_dim"], np.float32))
+    version, shape, state = identities.get(face["id"], mean)
     points = face.get("landmarks", np.zeros((0, 2), np.float32))
     landmarks = np.concatenate([points, np.zeros((len(points), 1), np.float32)], axis=1)
     return Face(
@@ -76,4 +84,5 @@ def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mappin
         landmarks=Landmarks(schema["landmarks"]["set"], landmarks, face.get("sigma", np.zeros(0, np.float32))),
         residual_px=face.get("residual_px", 0.0),
         arkit_raw=raw.get("arkit"),
+        identity_state=state,
     )

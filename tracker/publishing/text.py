@@ -13,6 +13,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.publishing import wire
 from tracker.publishing.client import Message
 from tracker.rotations import head_euler, matrix_from_quaternion
+from tracker.types import KnownIdentity
 
 _DECIMALS: Final = 6
 """Of metres, radians, weights and pixels in JSON: a micrometre, less than float32 resolves at arm's length."""
@@ -32,8 +33,8 @@ def json_line(message: Message, schema: Mapping[str, Any] | None) -> str:
     return json.dumps(line, ensure_ascii=False, allow_nan=False)
 
 
-def face_line(face: Mapping[str, Any]) -> str:
-    """A face of a decoded frame for people: id, head angles in degrees, distance, strongest expressions."""
+def face_line(face: Mapping[str, Any], identity: KnownIdentity | None = None) -> str:
+    """A face of a decoded frame for people: id, head angles in degrees, distance, how well its shape is known, expressions."""
     yaw, pitch, roll = (math.degrees(angle) for angle in head_euler(matrix_from_quaternion(face["head"]["quaternion"])))
     distance_m = float(np.linalg.norm(face["head"]["position"]))
     strongest = [
@@ -41,9 +42,12 @@ def face_line(face: Mapping[str, Any]) -> str:
         for index in np.argsort(-face["arkit"])[:_SHOWN_EXPRESSIONS]
         if face["arkit"][index] >= _SHOWN_FROM
     ]
+    state = None if identity is None else identity.state
+    # The dots say that it is still being learnt.
+    known = "" if state is None else f"shape {state.confidence:.0%}{'' if state.frozen else '…'}  "
     held = "" if face["tracked"] else " (lost)"
     return (
-        f"#{face['id']}{held}  yaw {yaw:+6.1f}°  pitch {pitch:+6.1f}°  roll {roll:+6.1f}°  {distance_m:.2f} m  "
+        f"#{face['id']}{held}  yaw {yaw:+6.1f}°  pitch {pitch:+6.1f}°  roll {roll:+6.1f}°  {distance_m:.2f} m  {known}"
         f"{'  '.join(strongest) or 'neutral'}"
     )
 

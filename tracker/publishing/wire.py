@@ -19,7 +19,8 @@ blob has become a read-only float32 array:
         landmarks: (N, 2) px          sigma: (N,) px               (only with --with-landmarks)
         light: {sh (27,), exposure float}          occlusion: {fraction float, regions (R,)}          (when estimated)
 
-An identity message decodes to {v, schema, stream, seq, t_publish: as above, faces: [{id: int, version: int, shape: (Ni,)}]}.
+An identity message decodes to {v, schema, stream, seq, t_publish: as above, faces: [{id: int, version: int, shape: (Ni,),
+confidence: float, frozen: bool, keyframes: int, sigma: (Ni,)}]}; the last four are there where the tracker knows them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
-from tracker.types import PARAM_SIZES, Face, FaceParams, FrameResult
+from tracker.types import PARAM_SIZES, Face, FaceParams, FrameResult, KnownIdentity
 
 TOPIC_FRAME: Final = b"face/frame/"
 TOPIC_SCHEMA: Final = b"face/schema/"
@@ -170,14 +171,14 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
 
 
 def encode_identity(
-    identities: Mapping[int, tuple[int, NDArray[np.floating[Any]]]],
+    identities: Mapping[int, KnownIdentity],
     *,
     stream: str,
     seq: int,
     schema: int,
     t_publish_ns: int,
 ) -> dict[str, Any]:
-    """The ``face/identity/`` map: for each face id the version and the (Ni,) coefficients of its shape.
+    """The ``face/identity/`` map: for each face id the version, the (Ni,) coefficients of its shape, and how good they are.
 
     Raises:
         PublishError: a coefficient is not finite.
@@ -188,11 +189,22 @@ def encode_identity(
         "stream": stream,
         "seq": seq,
         "t_publish": t_publish_ns,
-        "faces": [
-            {"id": face_id, "version": version, "shape": _blobs([("shape", shape, None)], f"face {face_id}")[0]}
-            for face_id, (version, shape) in identities.items()
-        ],
+        "faces": [_encode_known(face_id, known) for face_id, known in identities.items()],
     }
+
+
+def _encode_known(face_id: int, known: KnownIdentity) -> dict[str, Any]:
+    where = f"face {face_id}"
+    shape = _blobs([("shape", known.shape, None)], where)[0]
+    message: dict[str, Any] = {"id": face_id, "version": known.version, "shape": shape}
+    state = known.state
+    if state is not None:
+        if not math.isfinite(state.confidence):
+            raise PublishError(f"{where}: the identity's confidence is {state.confidence}, which may not be published")
+        sigma = _blobs([("sigma", state.sigma, known.shape.size)], where)[0]
+        message |= {"confidence": float(state.confidence), "frozen": bool(state.frozen), "keyframes": state.keyframes}
+        message["sigma"] = sigma
+    return message
 
 
 def encode_event(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.recording.header import TakeHeader
-from tracker.types import Float32
+from tracker.types import Float32, IdentityState, KnownIdentity
 
 NO_FACE: Final = -1
 PARAM_COLUMNS: Final = {
@@ -134,8 +134,8 @@ class ColumnStore:
         self.frame_count = 0
         self.landmark_set = ""
         self.landmark_count = 0
-        self.identities: list[tuple[int, int, Float32]] = []
-        """(face id, version, coefficients) in the order of their appearance."""
+        self.identities: list[tuple[int, KnownIdentity]] = []
+        """(face id, identity) in the order of their appearance."""
         self._identity_rows: dict[int, int] = {}
         self._homes: dict[int, int] = {}
 
@@ -256,7 +256,8 @@ class ColumnStore:
     def _identity_row(self, face: dict[str, Any]) -> int:
         if "identity" in face:
             self._identity_rows[face["id"]] = len(self.identities)
-            self.identities.append((face["id"], face["identity_version"], face["identity"]))
+            state = IdentityState(**face["identity_state"]) if "identity_state" in face else None
+            self.identities.append((face["id"], KnownIdentity(face["identity_version"], face["identity"], state)))
         return self._identity_rows.get(face["id"], NO_FACE)
 
     def ensure_slot(self) -> None:
@@ -272,4 +273,4 @@ class ColumnStore:
         """(Ni,) the last identity of the face that was in a slot for most frames; zeros when there was none."""
         resident = slot.resident()
         row = NO_FACE if resident is None else self._identity_rows.get(resident, NO_FACE)
-        return np.zeros(self._header.identity_count, np.float32) if row == NO_FACE else self.identities[row][2]
+        return np.zeros(self._header.identity_count, np.float32) if row == NO_FACE else self.identities[row][1].shape

@@ -91,11 +91,22 @@ def _write_members(archive: zipfile.ZipFile, header: TakeHeader, columns: Column
 
 def _write_identities(archive: zipfile.ZipFile, header: TakeHeader, columns: ColumnStore) -> None:
     table = np.zeros((len(columns.identities), header.identity_count), np.float32)
-    for row, (_, _, coefficients) in enumerate(columns.identities):
-        table[row] = coefficients
+    sigma = np.ones_like(table)
+    confidence = np.zeros(len(table), np.float32)
+    frozen = np.zeros(len(table), np.bool_)
+    keyframes = np.zeros(len(table), np.int32)
+    for row, (_, known) in enumerate(columns.identities):
+        table[row] = known.shape
+        if known.state is not None:
+            sigma[row], confidence[row] = known.state.sigma, known.state.confidence
+            frozen[row], keyframes[row] = known.state.frozen, known.state.keyframes
     _write_array(archive, "identity", table)
-    _write_array(archive, "identity_face_id", np.array([entry[0] for entry in columns.identities], np.int64))
-    _write_array(archive, "identity_version", np.array([entry[1] for entry in columns.identities], np.int64))
+    _write_array(archive, "identity_face_id", np.array([face_id for face_id, _ in columns.identities], np.int64))
+    _write_array(archive, "identity_version", np.array([known.version for _, known in columns.identities], np.int64))
+    _write_array(archive, "identity_sigma", sigma)
+    _write_array(archive, "identity_confidence", confidence)
+    _write_array(archive, "identity_frozen", frozen)
+    _write_array(archive, "identity_keyframes", keyframes)
 
 
 def _write_slot(archive: zipfile.ZipFile, prefix: str, header: TakeHeader, columns: ColumnStore, slot: Slot) -> None:
@@ -238,3 +249,11 @@ def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: T
     table = arrays.get("identity")
     if table is None or table.ndim != 2 or table.shape[1] != header.identity_count:
         raise RecordingError(f"{path}: 'identity' must have shape (versions, {header.identity_count})")
+    versions = len(table)
+    # Takes of earlier versions lack these.
+    for name, wanted in (
+        ("identity_sigma", table.shape), ("identity_confidence", (versions,)), ("identity_frozen", (versions,)),
+        ("identity_keyframes", (versions,)),
+    ):  # fmt: skip
+        if name in arrays and arrays[name].shape != wanted:
+            raise RecordingError(f"{path}: '{name}' must have shape {wanted}, got {arrays[name].shape}")

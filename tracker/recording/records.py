@@ -66,6 +66,14 @@ class RecordEncoder:
         if self._identities.get(face.id) != face.identity_version:
             self._identities[face.id] = face.identity_version
             record["identity"] = _f32(face.identity)
+            if face.identity_state is not None:
+                state = face.identity_state
+                record["identity_state"] = {
+                    "confidence": float(state.confidence),
+                    "frozen": bool(state.frozen),
+                    "keyframes": int(state.keyframes),
+                    "sigma": _f32(state.sigma),
+                }
         if self._with_raw:
             arkit = face.arkit if face.arkit_raw is None else face.arkit_raw
             record["raw"] = {"params": _params(face.raw), "arkit": _f32(arkit)}
@@ -144,6 +152,14 @@ def _face_with_arrays(face: Record, expression_count: int, identity_count: int) 
     }
     if "identity" in face:
         decoded["identity"] = _array(face["identity"], identity_count)
+        if "identity_state" in face:
+            state = face["identity_state"]
+            decoded["identity_state"] = {
+                "confidence": float(state["confidence"]),
+                "frozen": bool(state["frozen"]),
+                "keyframes": int(state["keyframes"]),
+                "sigma": _array(state["sigma"], identity_count),
+            }
     if "raw" in face:
         raw = face["raw"]
         decoded["raw"] = {

@@ -19,7 +19,7 @@ from tracker.recording.header import TakeHeader
 from tracker.recording.journal import is_journal, read_journal
 from tracker.recording.npz import read_npz, slot_prefix, write_npz_to
 from tracker.recording.text import frame_records, read_jsonl
-from tracker.types import Clock, Face, FaceParams, FrameResult, Landmarks
+from tracker.types import Clock, Face, FaceParams, FrameResult, IdentityState, Landmarks
 
 Array = NDArray[Any]
 
@@ -106,6 +106,14 @@ class Take:
         identity_row = int(a[prefix + "identity_row"][row])
         known = 0 <= identity_row < len(a["identity"])
         identity = a["identity"][identity_row] if known else np.zeros(self.header.identity_count, np.float32)
+        state = None
+        if known and "identity_sigma" in a:
+            state = IdentityState(
+                confidence=float(a["identity_confidence"][identity_row]),
+                frozen=bool(a["identity_frozen"][identity_row]),
+                keyframes=int(a["identity_keyframes"][identity_row]),
+                sigma=a["identity_sigma"][identity_row],
+            )
         params = self._params(prefix, row)
         has_raw = f"{prefix}raw_expr" in a
         points = a[f"{prefix}landmarks"][row] if f"{prefix}landmarks" in a else np.zeros((0, 3), np.float32)
@@ -128,6 +136,7 @@ class Take:
             landmarks=Landmarks(str(self.meta.get("landmark_set", "")), points, sigma),
             residual_px=float(a[prefix + "residual_px"][row]),
             arkit_raw=a[f"{prefix}raw_arkit"][row] if has_raw else None,
+            identity_state=state,
         )
 
     def _params(self, prefix: str, row: int) -> FaceParams:
