@@ -55,12 +55,18 @@ class LiveSession:
     """Tracks a source until it ends or ``stop`` is called, publishing every result and recording it if asked."""
 
     def __init__(
-        self, source: FrameSource, tracker: FrameTracker, publisher: Publisher, writer: TakeWriter | None = None
+        self,
+        source: FrameSource,
+        tracker: FrameTracker,
+        publisher: Publisher,
+        writer: TakeWriter | None = None,
+        forward: Callable[[FrameResult], None] = lambda result: None,
     ) -> None:
         self._source = source
         self._tracker = tracker
         self._publisher = publisher
         self._writer = writer
+        self._forward = forward
         self._pipeline = Pipeline(source, tracker)
         self._stop = threading.Event()
         self._captured_s: deque[float] = deque()
@@ -136,6 +142,7 @@ class LiveSession:
     def _deliver(self, result: FrameResult) -> None:
         started = time.perf_counter_ns()
         self._publisher.publish(result)
+        self._forward(result)
         latency_ms = age_ms(result)
         self._pipeline.metrics.record("latency", latency_ms)
         self._pipeline.metrics.record("publish", (time.perf_counter_ns() - started) * 1e-6)

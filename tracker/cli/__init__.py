@@ -28,6 +28,7 @@ VERBS: Final[dict[str, str]] = {
     "listen": "subscribe to a tracker and show or save what it sends",
     "replay": "send a recorded take over ZeroMQ again, at its own pace",
     "render": "draw mesh and landmarks of a take over its video, for the eye",
+    "bridge": "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others",
     "control": "ask a running tracker for its version or schema, recentre it, stop it",
     "bench": "measure speed and latency on this machine",
     "cameras": "list the cameras of this machine with their formats",

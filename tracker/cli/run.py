@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracker.cli.bridge import add_to_argument
 from tracker.cli.signals import stopping_on_signals
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError
@@ -19,6 +20,7 @@ from tracker.publishing.config import add_arguments as add_publishing_arguments
 from tracker.publishing.config import from_args as publishing_config
 
 if TYPE_CHECKING:
+    from tracker.bridges import BridgeHub
     from tracker.face_model import FaceModel
     from tracker.publishing.control import ControlServer
     from tracker.publishing.publisher import Publisher
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_tracking_arguments(parser)
     add_publishing_arguments(parser)
     output = parser.add_argument_group("output")
+    add_to_argument(output)
     output.add_argument("--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl or .csv")
     output.add_argument("--force", action="store_true", help="overwrite the take if it exists")
     output.add_argument("--quiet", action="store_true", help="no status line")
@@ -59,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker run --source webcam:1 --size 1280x720 --fps 60
   tracker run --source clip.mp4 --record take.npz    play a video, publish it, keep the parameters
   tracker run --source test --max-faces 2            no camera needed
+  tracker run --to livelink --to vmc                 also drive Unreal Engine and VSeeFace (`tracker bridge --list`)
   tracker run --bind 0.0.0.0:5556 --curve-keys keys/ to other machines, encrypted
 
 While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control stop` ends it
@@ -82,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
         publisher = stack.enter_context(_open_publisher(publishing, model))
         report.publisher = publisher
         writer = _open_writer(args, model, source, config, stack)
+        hub = stack.enter_context(_open_bridges(args.to, report))
         report.say(f"loading networks ({config.encoder}) ...")
         started = time.monotonic()
-        session = _open_session(source, config, model, publisher, writer)
+        session = _open_session(source, config, model, publisher, writer, hub)
         if publishing.control:
             stack.enter_context(_open_control(publishing.control, session, publisher))
         report.say(
@@ -192,12 +197,26 @@ def _open_writer(
 
 
 def _open_session(
-    source: FrameSource, config: TrackerConfig, model: FaceModel, publisher: Publisher, writer: TakeWriter | None
+    source: FrameSource,
+    config: TrackerConfig,
+    model: FaceModel,
+    publisher: Publisher,
+    writer: TakeWriter | None,
+    hub: BridgeHub,
 ) -> LiveSession:
     from tracker.session import LiveSession
     from tracker.tracking import FrameTracker
 
-    return LiveSession(source, FrameTracker(config, model), publisher, writer)
+    return LiveSession(source, FrameTracker(config, model), publisher, writer, hub)
+
+
+def _open_bridges(specs: list[str], report: _Report) -> BridgeHub:
+    from tracker.bridges import BridgeHub, BridgeSpec
+
+    hub = BridgeHub([BridgeSpec.parse(text) for text in specs], lambda line: report.event("bridge", line))
+    for worker in hub.workers:
+        report.say(f"sending {worker.target}")
+    return hub
 
 
 def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> ControlServer:
