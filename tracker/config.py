@@ -32,6 +32,8 @@ class TrackerConfig:
     threads: int = 1
     """Threads per network."""
     precision: Precision = "auto"
+    appearance: bool = False
+    """Estimate skin reflectance, light and occlusion (docs/appearance.md)."""
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
@@ -85,6 +87,10 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="arithmetic of the networks (default auto)"
     )
+    group.add_argument(
+        "--appearance", choices=("on", "off"), default="off",
+        help="estimate skin reflectance, light and occlusion (default off)",
+    )  # fmt: skip
 
 
 def tracking_config(args: argparse.Namespace) -> TrackerConfig:
@@ -98,4 +104,5 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
         smoothing=not args.no_smoothing,
         threads=args.threads,
         precision=args.precision,
+        appearance=args.appearance == "on",
     )

@@ -138,5 +138,7 @@ class Pipeline:
     def _fit(self) -> Iterator[FrameResult]:
         for encoded in self._encoded:
             result = self._tracker.fit(encoded)
-            self.metrics.record("fit", result.stage_ms["fit"])
+            for stage in ("fit", "appearance"):
+                if stage in result.stage_ms:
+                    self.metrics.record(stage, result.stage_ms[stage])
             yield result

@@ -11,6 +11,7 @@ from time import perf_counter_ns
 
 from threadpoolctl import threadpool_limits
 
+from tracker.appearance import AppearanceStage
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
@@ -54,6 +55,7 @@ class FrameTracker:
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
         self._fit = self._fit_stage()
+        self._appearance = AppearanceStage(self.model) if self.config.appearance else None
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
@@ -61,12 +63,17 @@ class FrameTracker:
         return EncodedFrame(frame, observations, dict(self._follower.last_timing))
 
     def fit(self, encoded: EncodedFrame) -> FrameResult:
-        """Fit and smooth the faces of an encoded frame."""
+        """Fit and smooth the faces of an encoded frame, and estimate their appearance when configured."""
         start = perf_counter_ns()
         frame = encoded.frame
         camera = Camera.for_image(frame.width, frame.height, self.config.focal_for(frame.width))
         faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns)
         fit_ms = (perf_counter_ns() - start) * 1e-6
+        stage_ms = {**encoded.stage_ms, "fit": fit_ms}
+        if self._appearance is not None:
+            start = perf_counter_ns()
+            faces = self._appearance.process(frame.image, faces, camera, frame.t_capture_ns)
+            stage_ms["appearance"] = (perf_counter_ns() - start) * 1e-6
         return FrameResult(
             index=frame.index,
             t_capture_ns=frame.t_capture_ns,
@@ -76,13 +83,15 @@ class FrameTracker:
             faces=faces,
             pts_s=frame.pts_s,
             rate=frame.rate,
-            stage_ms={**encoded.stage_ms, "fit": fit_ms},
+            stage_ms=stage_ms,
         )
 
     def reset(self) -> None:
         """Forget all faces: the next frame is the first of another stream."""
         self._follower.reset()
         self._fit = self._fit_stage()
+        if self._appearance is not None:
+            self._appearance.reset()
 
     def process(self, frame: Frame) -> FrameResult:
         """Both stages at once."""

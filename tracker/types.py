@@ -143,6 +143,46 @@ PARAM_SIZES: Final[dict[str, int | None]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Illumination:
+    """Light on a face, as the camera's exposure and white balance render it."""
+
+    sh: Float32
+    """(9, 3) spherical harmonics of irradiance over pi for linear red, green, blue; camera axes (``appearance.light``)."""
+    exposure: float
+    """Luminance of the light averaged over directions; 1 shows a white ball as bright as the camera's white."""
+    white_balance: Float32
+    """(3,) colour of the average light over its luminance; (1, 1, 1) is the camera's white."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occlusion:
+    """Which parts of a face something covers."""
+
+    fraction: float
+    """Covered share of the visible skin, 0..1."""
+    regions: Float32
+    """(R,) covered share of each of the model's regions, 0..1; 0 where none of a region is in view."""
+    points: Float32
+    """(P,) probability of being covered at each skin point of ``appearance.points``, 0..1."""
+    visible: NDArray[np.bool_]
+    """(P,) skin points that face the camera, lie in the picture and are not behind other skin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Albedo:
+    """What is known about the reflectance of a person's skin."""
+
+    points: Float32
+    """(P, 3) linear RGB reflectance in 0..1 at the skin points of ``appearance.points``."""
+    seen: Float32
+    """(P,) how well each point itself has been seen, 0..1; the others follow from symmetry and their surroundings."""
+    coverage: float
+    """Share of the points that have been seen, 0..1."""
+    version: int
+    """Grows whenever the values changed enough to matter."""
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One tracked face in one frame: what gets published."""
 
@@ -176,6 +216,10 @@ class Face:
     """Median distance between observed and fitted landmarks."""
     arkit_raw: Float32 | None = None
     identity_state: IdentityState | None = None
+    light: Illumination | None = None
+    """None where appearance is not estimated, as with the next two."""
+    occlusion: Occlusion | None = None
+    albedo: Albedo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""Light on a face as spherical harmonics: nine terms for each of red, green and blue.
+
+Irradiance over pi at a normal n is ``E(n) = sum_k sh_k Y_k(n)`` with the real, orthonormal harmonics up to order two, which
+hold 99 % of the energy that distant light leaves on a matte convex surface (Ramamoorthi and Hanrahan 2001, "An efficient
+representation for irradiance environment maps"; CEST, section 3.2). Normals are in camera axes: a lamp stays where it
+is while the head turns. A white surface under E = 1 is as bright as the camera's white.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+TERMS: Final = 9
+LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
+"""Luminance of linear sRGB."""
+_C0: Final = math.sqrt(1.0 / (4.0 * math.pi))
+_C1: Final = math.sqrt(3.0 / (4.0 * math.pi))
+_C2: Final = math.sqrt(15.0 / (4.0 * math.pi))
+_C20: Final = math.sqrt(5.0 / (16.0 * math.pi))
+_C22: Final = math.sqrt(15.0 / (16.0 * math.pi))
+_SHAPE_SIGMA: Final = np.array([10.0, 0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.3, 0.3])
+"""How large each term is expected to be beside the constant one. Without it a frontal face, which shows half the sphere, leaves
+combinations of terms free. A single lamp gives 1.15 and 0.56 to 0.66 (order 1 and 2), a room about half of that."""
+
+
+def sh_basis(normals: Float32) -> Float32:
+    """The nine harmonics (P, 9) at unit normals (3, P): 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 with their factors."""
+    x, y, z = normals
+    basis = np.empty((9, x.shape[0]), np.float32)
+    basis[0] = _C0
+    np.multiply(y, np.float32(_C1), out=basis[1])
+    np.multiply(z, np.float32(_C1), out=basis[2])
+    np.multiply(x, np.float32(_C1), out=basis[3])
+    x2, y2 = x * np.float32(_C2), y * np.float32(_C2)
+    np.multiply(x2, y, out=basis[4])
+    np.multiply(y2, z, out=basis[5])
+    basis[6] = np.float32(_C20) * (3.0 * z * z - 1.0)
+    np.multiply(x2, z, out=basis[7])
+    basis[8] = np.float32(_C22) * (x * x - y * y)
+    return basis.T
+
+
+def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: Float64 | None, hold: float) -> Float64:
+    """The light (9, 3) that explains irradiance (P, 3) at points with harmonics (P, 9), weighted by ``weight`` (P,).
+
+    Weighted linear least squares with a Gaussian prior: around ``previous``, when given, with ``hold`` times the information
+    that the data have about an average term; else around darkness, with terms as large as ``_SHAPE_SIGMA`` says.
+    """
+    weighted = basis * weight[:, None]
+    normal = (weighted.T @ basis).astype(np.float64)
+    right = (weighted.T @ irradiance).astype(np.float64)
+    size = np.trace(normal) / TERMS
+    if previous is None:
+        # The prior counts like a hundredth of the data where a term is as large as expected.
+        prior = np.diag(0.01 * size / _SHAPE_SIGMA**2)
+        return np.asarray(np.linalg.solve(normal + prior, right), np.float64)
+    prior = hold * size * np.diag(0.3 / np.maximum(_SHAPE_SIGMA, 0.3))
+    return np.asarray(np.linalg.solve(normal + prior, right + prior @ previous), np.float64)
+
+
+def exposure_of(sh: NDArray[np.floating]) -> float:
+    """Luminance of the light averaged over all directions: what a grey ball would show on average."""
+    return float(sh[0] @ LUMA) * _C0
+
+
+def white_balance_of(sh: NDArray[np.floating]) -> Float32:
+    """Colour (3,) of the average light relative to its luminance; (1, 1, 1) is the camera's white."""
+    mean = np.maximum(np.asarray(sh[0], np.float64), 1e-6)
+    white: Float32 = (mean / float(mean @ LUMA)).astype(np.float32)
+    return white
+
+
+def shade(normals: Float32, sh: NDArray[np.floating]) -> Float32:
+    """Irradiance over pi (P, 3) at unit normals (3, P) in camera axes under a light (9, 3)."""
+    shaded: Float32 = sh_basis(normals) @ np.asarray(sh, np.float32)
+    return shaded

@@ -1,0 +1,281 @@
+"""The appearance stage: skin, light and occlusion of every fitted face, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.appearance.albedo import AlbedoBelief
+from tracker.appearance.light import LUMA, exposure_of, sh_basis, solve_light, white_balance_of
+from tracker.appearance.occlusion import OcclusionField
+from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
+from tracker.appearance.sampling import Patches, sample
+from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
+from tracker.appearance.tone import ToneAnchor
+from tracker.camera import Camera
+from tracker.face_model.model import FaceModel
+from tracker.types import Albedo, Face, Illumination, ImageRGB, Occlusion
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+_FORGET_AFTER_NS: Final = 10_000_000_000
+_LEAST_POINTS: Final = 150
+_LEAST_SPACING_PX: Final = 0.4
+_HOLD: Final = 0.02
+"""Information of the light of a frame ago, in shares of what one frame says about an average term."""
+_CODE_STEP: Final = 0.003
+"""Error of dark colours in linear light: half an 8-bit step and the camera's noise."""
+_FAINTEST: Final = 0.001
+_LEAST_IRRADIANCE: Final = 0.06
+"""Of the median; nothing on a face is darker than that for want of light alone."""
+_TAIL: Final = 5.0
+_LEAK: Final = 0.02
+"""Even what looks covered teaches this much: a beard taken for an object becomes skin after some seconds."""
+_GOOD_FIT: Final = 0.012
+"""Median landmark misfit over face width at which a frame counts half."""
+_AROUND: Final = 6
+"""Skin points that speak for a landmark."""
+_PUBLISH_EVERY: Final = 15
+_PUBLISH_CHANGE: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A frame of one face, explained: what the photometric term and pictures of the estimate are made from."""
+
+    seen: SeenSkin
+    patches: Patches
+    usable: NDArray[np.bool_]
+    """(P,) points that were visible and neither black nor white."""
+    irradiance: Float32
+    """(P, 3)."""
+    predicted: Float32
+    """(P, 3) linear RGB that skin would show."""
+    residual: Float32
+    """(P, 3) log of what the picture shows over ``predicted``."""
+
+
+@dataclass(slots=True)
+class _Person:
+    shape: SkinShape
+    albedo: AlbedoBelief
+    occlusion: OcclusionField
+    seen_ns: int
+    tone: ToneAnchor = field(default_factory=ToneAnchor)
+    light: Float64 | None = None
+    """(9, 3) relative to the mean tone: it lights skin of reflectance ``exp(albedo.log)``."""
+    centre: Float32 | None = None
+    last: Explained | None = None
+    published: Albedo | None = None
+    published_log: Float32 | None = None
+    since_published: int = 0
+
+
+class AppearanceStage:
+    """Estimates skin, light and occlusion of fitted faces, one belief per face id.
+
+    Args:
+        model: the face model that the faces are fitted with.
+        count: skin points.
+    """
+
+    def __init__(self, model: FaceModel, count: int = POINT_COUNT) -> None:
+        self.points: SkinPoints = place_points(model, count)
+        self.surface = SkinSurface(model, self.points)
+        self._model = model
+        self._around: dict[str, tuple[NDArray[np.intp], Float32]] = {}
+        self._people: dict[int, _Person] = {}
+
+    def process(self, image: ImageRGB, faces: Sequence[Face], camera: Camera, t_capture_ns: int) -> tuple[Face, ...]:
+        """``faces`` with ``light``, ``occlusion`` and ``albedo``.
+
+        A face too small, too dark or too far out of the picture to tell keeps its albedo and has neither light nor occlusion in
+        this frame.
+        """
+        done = tuple(self._face(image, face, camera, t_capture_ns) for face in faces)
+        self._people = {
+            face_id: person
+            for face_id, person in self._people.items()
+            if abs(t_capture_ns - person.seen_ns) < _FORGET_AFTER_NS
+        }
+        return done
+
+    def forget(self, face_id: int) -> None:
+        """Another person has this id from now on."""
+        self._people.pop(face_id, None)
+
+    def reset(self) -> None:
+        """Forget everybody: the next frame is the first of another stream."""
+        self._people.clear()
+
+    def landmark_occlusion(self, face_id: int, set_name: str) -> Float32 | None:
+        """Probability (L,) that each landmark of a set was covered in the last frame of a face, 0..1; landmarks without skin
+        around them (eyes, irises) take their surroundings'. None for a face that is not known yet.
+
+        Raises:
+            FaceModelError: the model has no landmark set of that name.
+        """
+        person = self._people.get(face_id)
+        if person is None:
+            return None
+        if set_name not in self._around:
+            self._around[set_name] = _points_around(self._model, self.points, set_name)
+        index, weight = self._around[set_name]
+        covered: Float32 = (person.occlusion.probability[index] * weight).sum(axis=1)
+        return covered
+
+    def explained(self, face_id: int) -> Explained | None:
+        """The last frame of a face that could be explained."""
+        person = self._people.get(face_id)
+        return None if person is None else person.last
+
+    def _face(self, image: ImageRGB, face: Face, camera: Camera, t_capture_ns: int) -> Face:
+        person = self._person(face, t_capture_ns)
+        seen = self.surface.see(person.shape, face.raw, camera)
+        explained = self._explain(person, image, seen)
+        if explained is None:
+            person.light = None
+            person.centre = None
+            return replace(face, albedo=person.published)
+        probability = self._occlusion(person, explained)
+        self._learn(person, explained, probability, face)
+        person.last = explained
+        light = self._light(person)
+        return replace(
+            face, light=light, occlusion=self._covered(explained, probability), albedo=self._published(person)
+        )
+
+    def _person(self, face: Face, t_capture_ns: int) -> _Person:
+        person = self._people.get(face.id)
+        if person is None:
+            person = _Person(
+                self.surface.shape(face.identity), AlbedoBelief(self.points), OcclusionField(self.points), t_capture_ns
+            )
+            self._people[face.id] = person
+        elif not np.array_equal(person.shape.identity, face.identity):
+            person.shape = self.surface.shape(face.identity)
+        person.seen_ns = t_capture_ns
+        return person
+
+    def _explain(self, person: _Person, image: ImageRGB, seen: SeenSkin) -> Explained | None:
+        if seen.spacing_px < _LEAST_SPACING_PX:
+            return None
+        patches = sample(image, seen.pixels, seen.visible, seen.spacing_px)
+        if patches is None:
+            return None
+        usable = seen.visible & patches.unclipped
+        if np.count_nonzero(usable) < _LEAST_POINTS:
+            return None
+        albedo = person.albedo
+        basis = sh_basis(seen.normals)
+        colour = np.maximum(patches.colour, np.float32(_FAINTEST))
+        log_colour = np.log(colour)
+        unlit = np.exp(-albedo.log) * colour
+        misfit = np.float32(person.occlusion.luminance_scale**2)
+        variance = misfit + 1.0 / albedo.certainty + np.square(np.float32(0.5) * albedo.contrast)
+        trust = (
+            usable * np.clip(seen.facing * 2.0, 0.0, 1.0) * (1.0 - person.occlusion.probability) * (misfit / variance)
+        )
+        light = person.light
+        if light is None:
+            level = np.full(self.points.count, np.float32(np.median(unlit[usable] @ LUMA)), np.float32)
+            weight = trust / level**2
+        else:
+            # A step of exposure or white balance moves the whole prior, at once.
+            irradiance = _at_least(basis @ light.astype(np.float32), usable)
+            off = log_colour - albedo.log - np.log(irradiance)
+            robust = trust / (1.0 + np.square(off - np.median(off[usable], axis=0)).mean(axis=1) / (_TAIL * variance))
+            light = light * np.exp((robust @ off) / max(float(robust.sum()), 1e-9))
+            level = irradiance @ LUMA
+            weight = robust / level**2
+        for _ in range(2 if light is not None else 4):
+            solved = solve_light(basis, unlit, weight.astype(np.float32), light, _HOLD)
+            irradiance = _at_least(basis @ solved.astype(np.float32), usable)
+            residual = log_colour - albedo.log - np.log(irradiance)
+            squared = np.square(residual).mean(axis=1)
+            level = irradiance @ LUMA
+            weight = trust / (level**2 * (1.0 + squared / (_TAIL * variance)))
+        person.light = solved
+        predicted = np.exp(albedo.log) * irradiance
+        return Explained(seen, patches, usable, irradiance, predicted, residual)
+
+    def _occlusion(self, person: _Person, explained: Explained) -> Float32:
+        albedo = person.albedo
+        noise = np.square(np.float32(_CODE_STEP) / (explained.predicted @ LUMA + np.float32(_FAINTEST)))
+        return person.occlusion.observe(
+            explained.residual, explained.usable, 1.0 / albedo.certainty + noise, albedo.contrast
+        )
+
+    def _learn(self, person: _Person, explained: Explained, probability: Float32, face: Face) -> None:
+        seen = explained.seen
+        free = 1.0 - probability
+        view = np.square(np.clip((seen.facing - 0.15) * 2.0, 0.0, 1.0))
+        misfit = face.residual_px / max(float(face.box[2]), 1.0) / _GOOD_FIT
+        centre = seen.pixels.mean(axis=1)
+        moved = 0.0 if person.centre is None else float(np.linalg.norm(centre - person.centre)) / seen.spacing_px
+        person.centre = centre
+        sharp = 1.0 / (1.0 + (0.5 * moved) ** 2) * min(1.0, (seen.spacing_px / 2.0) ** 2)
+        quality = sharp * face.confidence / (1.0 + misfit * misfit)
+        weight = explained.usable * view * (free * free + _LEAK) * np.float32(quality)
+        albedo = person.albedo
+        before = albedo.log
+        albedo.learn(explained.residual + albedo.log, weight.astype(np.float32))
+        albedo.reconcile(1 if person.published is not None else 8)
+        bare = explained.usable & self.points.is_bare & (probability < 0.5)
+        if np.count_nonzero(bare) >= _LEAST_POINTS:
+            lit = np.log(np.maximum(explained.patches.colour[bare], np.float32(_FAINTEST))) - before[bare]
+            person.tone.observe(lit.mean(axis=0))
+
+    def _light(self, person: _Person) -> Illumination:
+        assert person.light is not None
+        sh = (person.light * np.exp(-person.tone.log_tone)).astype(np.float32)
+        return Illumination(sh, exposure_of(sh), white_balance_of(sh))
+
+    def _covered(self, explained: Explained, probability: Float32) -> Occlusion:
+        usable = explained.usable.astype(np.float32)
+        covered = probability * usable
+        regions = self.points.regions.astype(np.float32)
+        shares = (covered @ regions) / np.maximum(usable @ regions, 1.0)
+        fraction = float(covered.sum() / max(float(usable.sum()), 1.0))
+        return Occlusion(fraction, shares.astype(np.float32), probability, explained.usable)
+
+    def _published(self, person: _Person) -> Albedo:
+        person.since_published += 1
+        log = (person.albedo.log + person.tone.log_tone).astype(np.float32)
+        if person.published is not None and person.published_log is not None:
+            if person.since_published < _PUBLISH_EVERY:
+                return person.published
+            if float(np.abs(log - person.published_log).mean()) < _PUBLISH_CHANGE:
+                return person.published
+        known = person.albedo.seen
+        person.published = Albedo(
+            points=np.clip(np.exp(log), 0.0, 1.0),
+            seen=known,
+            coverage=float((known > 0.5).mean()),
+            version=1 if person.published is None else person.published.version + 1,
+        )
+        person.published_log, person.since_published = log, 0
+        return person.published
+
+
+def _at_least(irradiance: Float32, usable: NDArray[np.bool_]) -> Float32:
+    floor = np.maximum(np.median(irradiance[usable], axis=0) * np.float32(_LEAST_IRRADIANCE), np.float32(1e-4))
+    floored: Float32 = np.maximum(irradiance, floor)
+    return floored
+
+
+def _points_around(model: FaceModel, points: SkinPoints, set_name: str) -> tuple[NDArray[np.intp], Float32]:
+    """The ``_AROUND`` skin points nearest to each landmark, (L, K), and their shares, which fall with distance."""
+    landmarks = model.landmarks(model.template, set_name)
+    squared = (
+        (landmarks**2).sum(axis=1)[:, None] + (points.template**2).sum(axis=1) - 2.0 * landmarks @ points.template.T
+    )
+    index = np.argpartition(squared, _AROUND, axis=1)[:, :_AROUND]
+    near = np.maximum(np.take_along_axis(squared, index, axis=1), 0.0)
+    weight = 1.0 / (near + points.spacing_m**2)
+    return index, (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,182 @@
+"""The skin points of a face model in a frame: where they are, which way they face, which of them the camera sees.
+
+Only the points are evaluated, not the mesh. Linear blend skinning is applied to the interpolated point with interpolated
+weights, which differs from interpolating skinned corners by the covariance of weight and place within one triangle (below
+0.1 mm).
+Arrays are axis first, (3, P).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.appearance.points import SkinPoints
+from tracker.camera import Camera
+from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, NECK, ROOT, FaceModel
+from tracker.rotations import matrix_from_rotvec
+from tracker.types import FaceParams
+
+Float32 = NDArray[np.float32]
+
+_LEAST_WEIGHT: Final = 1e-3
+_LEAST_DEPTH_M: Final = 0.02
+_GRAZING: Final = 0.15
+"""Cosine between normal and view below which a point counts as unseen."""
+_HIDDEN_BEHIND_M: Final = 0.012
+"""A point this far behind what covers its place in the picture is hidden."""
+_CELL: Final = 1.6
+"""Side of a depth cell in point spacings."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSkin:
+    """The skin points of one face in one frame."""
+
+    points: Float32
+    """(3, P) camera frame, metres."""
+    normals: Float32
+    """(3, P) unit, camera axes."""
+    pixels: Float32
+    """(2, P) continuous image points."""
+    facing: Float32
+    """(P,) cosine between normal and direction to the camera."""
+    visible: NDArray[np.bool_]
+    """(P,) in the image, facing the camera and not behind other skin."""
+    spacing_px: float
+    """Distance between neighbouring points in the picture, seen head-on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkinShape:
+    """The relaxed skin points of one identity."""
+
+    identity: Float32
+    """(Ni,)."""
+    points: Float32
+    """(3, P) head axes, metres."""
+    joints: Float32
+    """(J, 3) head axes, metres."""
+
+
+class SkinSurface:
+    """``SkinPoints`` of a face model with their bases, evaluated for identities and parameters."""
+
+    def __init__(self, model: FaceModel, points: SkinPoints) -> None:
+        self.points = points
+        corners, barycentric = points.corners, points.barycentric
+        count = points.count
+        self._template = _interpolate(barycentric, model.template[corners])
+        self._expression = _interpolate(barycentric, model.expression_basis[corners]).reshape(3 * count, -1)
+        self._identity_basis = _interpolate(barycentric, model.identity_basis[corners]).reshape(3 * count, -1)
+        self._correctives = (
+            None
+            if model.pose_correctives is None
+            else _interpolate(barycentric, model.pose_correctives[corners]).reshape(3 * count, -1)
+        )
+        weights = np.einsum("pc,pcj->pj", barycentric, model.skin_weights[corners]).astype(np.float32)
+        self._moved = {}
+        for joint in (JAW, EYE_LEFT, EYE_RIGHT):
+            rows = np.flatnonzero(weights[:, joint] > _LEAST_WEIGHT)
+            if rows.size:
+                self._moved[joint] = (rows, weights[rows, joint])
+        self._carried = 1.0 - weights[:, ROOT]
+        self._model = model
+
+    def shape(self, identity: Float32) -> SkinShape:
+        """The relaxed points of identity coefficients (Ni,); keep it while the identity stays."""
+        identity = np.asarray(identity, np.float32)
+        points = self._template + (self._identity_basis @ identity).reshape(3, -1)
+        return SkinShape(identity, points, self._model.joint_template + self._model.joint_identity @ identity)
+
+    def evaluate(self, shape: SkinShape, params: FaceParams) -> Float32:
+        """Points (3, P) in head axes, metres."""
+        shift = self._expression @ np.asarray(params.expression, np.float32)
+        turns = {
+            NECK: matrix_from_rotvec(params.neck) - np.eye(3),
+            JAW: matrix_from_rotvec(params.jaw) - np.eye(3),
+            EYE_LEFT: matrix_from_rotvec(params.eyes[:3]) - np.eye(3),
+            EYE_RIGHT: matrix_from_rotvec(params.eyes[3:]) - np.eye(3),
+        }
+        if self._correctives is not None:
+            features = np.concatenate([turns[joint].ravel() for joint in (NECK, JAW, EYE_LEFT, EYE_RIGHT)])
+            shift = shift + self._correctives @ features.astype(np.float32)
+        points: Float32 = shape.points + shift.reshape(3, -1)
+        posed = points.copy()
+        for joint, (rows, weight) in self._moved.items():
+            arm = points[:, rows] - shape.joints[joint][:, None]
+            posed[:, rows] += (turns[joint].astype(np.float32) @ arm) * weight
+        if turns[NECK].any():
+            arm = posed - shape.joints[NECK][:, None]
+            posed += (turns[NECK].astype(np.float32) @ arm) * self._carried
+        return posed
+
+    def normals(self, points: Float32) -> Float32:
+        """Unit normals (3, P) of points (3, P) placed by ``evaluate``, pointing out of the face."""
+        right, up, left, down = np.take(points, self.points.frame, axis=1).transpose(1, 0, 2)
+        a, b = right - left, up - down
+        normals = np.empty_like(points)
+        normals[0] = a[1] * b[2] - a[2] * b[1]
+        normals[1] = a[2] * b[0] - a[0] * b[2]
+        normals[2] = a[0] * b[1] - a[1] * b[0]
+        length = np.sqrt(normals[0] ** 2 + normals[1] ** 2 + normals[2] ** 2)
+        normals /= np.maximum(length, 1e-12)
+        return normals
+
+    def see(self, shape: SkinShape, params: FaceParams, camera: Camera) -> SeenSkin:
+        """The points as ``camera`` sees them."""
+        rotation = matrix_from_rotvec(params.rotation).astype(np.float32)
+        head = self.evaluate(shape, params)
+        normals = rotation @ self.normals(head)
+        points = rotation @ head + np.asarray(params.translation, np.float32)[:, None]
+        depth = points[2]
+        in_front = depth > _LEAST_DEPTH_M
+        safe = np.maximum(depth, np.float32(_LEAST_DEPTH_M))
+        pixels = points[:2] / safe
+        pixels *= np.float32(camera.focal_px)
+        pixels[0] += np.float32(camera.cx)
+        pixels[1] += np.float32(camera.cy)
+        distance = np.sqrt(points[0] ** 2 + points[1] ** 2 + points[2] ** 2)
+        facing = -(normals * points).sum(axis=0) / np.maximum(distance, 1e-6)
+        inside = (pixels[0] > 1.0) & (pixels[0] < camera.width - 1.0)
+        inside &= (pixels[1] > 1.0) & (pixels[1] < camera.height - 1.0)
+        visible = inside & in_front & (facing > _GRAZING)
+        spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
+        if visible.any():
+            visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px)
+        return SeenSkin(points, normals, pixels, facing, visible, spacing_px)
+
+
+def _hidden(
+    pixels: Float32, depth: Float32, facing: Float32, in_front: NDArray[np.bool_], cell_px: float
+) -> NDArray[np.bool_]:
+    """Points that lie behind others: a depth buffer of the points themselves, a little coarser than their spacing."""
+    # What faces away is as good a cover as what faces the camera, and the rim of the nose is both.
+    x = pixels[0] * np.float32(1.0 / cell_px)
+    y = pixels[1] * np.float32(1.0 / cell_px)
+    shown = np.flatnonzero(in_front & (facing > -0.2))
+    column = (x - x[shown].min()).astype(np.int32) + 1
+    row = (y - y[shown].min()).astype(np.int32) + 1
+    width, height = int(column[shown].max()) + 2, int(row[shown].max()) + 2
+    buffer = np.full(width * height, np.inf, np.float32)
+    cell = np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1)
+    # The last write wins, so write from far to near.
+    order = shown[np.argsort(-depth[shown], kind="stable")]
+    buffer[cell[order]] = depth[order]
+    nearest = cv2.erode(np.minimum(buffer, 1e3).reshape(height, width), np.ones((2, 2), np.uint8)).reshape(-1)
+    hidden: NDArray[np.bool_] = depth > nearest[cell] + np.float32(_HIDDEN_BEHIND_M)
+    return hidden
+
+
+def _interpolate(barycentric: Float32, values: NDArray[np.floating]) -> Float32:
+    """(P, 3) weights and (P, 3, 3, ...) corner values -> (3, P, ...) axis first, contiguous."""
+    out = np.zeros((3, len(values), *values.shape[3:]), np.float32)
+    for corner in range(3):
+        weight = barycentric[:, corner].reshape(-1, *(1,) * (values.ndim - 3))
+        for axis in range(3):
+            out[axis] += weight * values[:, corner, axis]
+    return out
