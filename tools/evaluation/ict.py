@@ -30,13 +30,16 @@ Float32 = NDArray[np.float32]
 ARCHIVE: Final = SHARED / "face_models" / "ict_facekit.tar.xz"
 _LANDMARKS: Final = SHARED / "face_models" / "ict_light_face_head_f16.npz"
 # Vertex ranges of the parts that are drawn (the model's README).
-_PARTS: Final = {
+PARTS: Final = {
     "face": (0, 9409), "head": (9409, 11248), "mouth": (11248, 13294), "socket": (13294, 14062), "gums": (14062, 17039),
     "teeth": (17039, 21451), "eye_left": (21451, 23021), "eye_right": (23021, 24591),
 }  # fmt: skip
 FACE_VERTICES: Final = 9409
 """The first so many vertices are the face with its ears."""
-_GAZE_RAD: Final = (0.5, 0.4)
+DRAWN_VERTICES: Final = PARTS["eye_right"][1]
+"""The first so many vertices are the parts above; lashes, tears and occlusion meshes follow."""
+IRIS_RADIUS_M: Final = 0.0060
+GAZE_RAD: Final = (0.5, 0.4)
 """Turn of an eye at full weight, sideways and up or down."""
 _SUPERSAMPLE: Final = 2
 
@@ -64,14 +67,14 @@ class IctModel:
         """(V, 3)."""
         shape: Float32 = self.relaxed(identity) + np.tensordot(expression, self.expression, 1)
         for name, side in (("eye_left", "Left"), ("eye_right", "Right")):
-            eye = shape[slice(*_PARTS[name])]
+            eye = shape[slice(*PARTS[name])]
             centre = eye.mean(axis=0)
             # The model's gaze shapes move the lids only; the eyeballs are for the user to turn.
             up, down, inwards, out = (
                 expression[ARKIT_INDEX[f"eyeLook{way}{side}"]] for way in ("Up", "Down", "In", "Out")
             )
-            yaw = (out - inwards) * _GAZE_RAD[0] * (1.0 if side == "Left" else -1.0)
-            turn = matrix_from_rotvec(np.array([(down - up) * _GAZE_RAD[1], yaw, 0.0])).astype(np.float32)
+            yaw = (out - inwards) * GAZE_RAD[0] * (1.0 if side == "Left" else -1.0)
+            turn = matrix_from_rotvec(np.array([(down - up) * GAZE_RAD[1], yaw, 0.0])).astype(np.float32)
             eye[:] = (eye - centre) @ turn.T + centre
         return shape
 
@@ -90,7 +93,7 @@ def load() -> IctModel:
     with np.load(packed) as data:
         mean, faces = data["mean"], data["faces"]
         identity, expression = data["identity"].astype(np.float32), data["expression"].astype(np.float32)
-    eyes = np.stack([mean[slice(*_PARTS[name])].mean(axis=0) for name in ("eye_left", "eye_right")])
+    eyes = np.stack([mean[slice(*PARTS[name])].mean(axis=0) for name in ("eye_left", "eye_right")])
     with np.load(_LANDMARKS) as data:
         landmarks = data["landmarks68"].astype(np.intp)
     return IctModel(mean - eyes.mean(axis=0).astype(np.float32), faces, identity, expression, landmarks)
@@ -150,7 +153,7 @@ class IctScene:
 
     def __init__(self, model: IctModel, seed: int = 0) -> None:
         drawn = np.zeros(len(model.mean), bool)
-        for first, last in _PARTS.values():
+        for first, last in PARTS.values():
             drawn[first:last] = True
         self._model = model
         self._faces = model.faces[drawn[model.faces].all(axis=1)]
@@ -186,7 +189,7 @@ class IctScene:
         """(V, 3) linear colours of the relaxed mean head, painted from the front."""
         mean, model = self._model.mean, self._model
         colours = np.tile(self._tone, (len(mean), 1))
-        front = mean[: _PARTS["face"][1]]
+        front = mean[: PARTS["face"][1]]
         marks = mean[model.landmarks68]
         skin = colours[: len(front)]
         lips = _inside(front, marks[48:60]) & (front[:, 2] > marks[60:, 2].min() - 0.01)
@@ -199,17 +202,17 @@ class IctScene:
             ("eye_left", (0.80, 0.78, 0.76)), ("eye_right", (0.80, 0.78, 0.76)),
             ("socket", (0.4, 0.2, 0.18)),
         ):  # fmt: skip
-            colours[slice(*_PARTS[name])] = colour
-        head = slice(*_PARTS["head"])
+            colours[slice(*PARTS[name])] = colour
+        head = slice(*PARTS["head"])
         hair = (mean[head, 1] > 0.045) | ((mean[head, 2] < -0.09) & (mean[head, 1] > -0.07))
         colours[head][hair] = 0.05
         for name in ("eye_left", "eye_right"):
             # The cornea is opaque here, so the iris is painted on it.
-            eye = mean[slice(*_PARTS[name])]
+            eye = mean[slice(*PARTS[name])]
             centre = eye.mean(axis=0)
             radius = np.linalg.norm(eye[:, :2] - centre[:2], axis=1)
-            painted = colours[slice(*_PARTS[name])]
-            painted[(radius < 0.0060) & (eye[:, 2] > centre[2])] = self._iris
+            painted = colours[slice(*PARTS[name])]
+            painted[(radius < IRIS_RADIUS_M) & (eye[:, 2] > centre[2])] = self._iris
             painted[(radius < 0.0024) & (eye[:, 2] > centre[2])] = 0.01
         return colours.astype(np.float32)
 

@@ -39,6 +39,7 @@ class FaceScene:
         light: the environment.
         supersample: pixels per output pixel and direction in the face's part of the picture.
         noise: standard deviation of the camera's noise, in 8-bit steps.
+        paint: another atlas than the one that follows from ``complexion``, e.g. of photographed skin.
     """
 
     def __init__(
@@ -48,13 +49,14 @@ class FaceScene:
         light: Light | None = None,
         supersample: float = 2.0,
         noise: float = 0.0,
+        paint: Paint | None = None,
     ) -> None:
         self.model = model
         self.complexion = complexion or Complexion()
         self.light = light or Light()
         self._supersample = supersample
         self._noise = noise
-        self._paint: Paint = paint_face(model, self.complexion)
+        self._paint = paint or paint_face(model, self.complexion)
         self._lighting = HeadLighting(model)
         self._normals = NormalField(model.faces, model.vertex_count)
         # Hair grows along the normals of the scalp; its surface is all that is drawn of it.

@@ -22,13 +22,20 @@ from tracker.rendering.shading import smoothstep
 Float32 = NDArray[np.float32]
 Rgb = tuple[float, float, float]
 
-_SKIN_PX: Final = 1024
+SKIN_PX: Final = 1024
+"""Width and height of the skin's part of an atlas, which comes first in it."""
 _EYE_PX: Final = 256
 _UNFOLD_RADIUS: Final = 2.0
 """Half the width of the skin map in its own units (radians near the front)."""
 _PALE: Final = np.array([0.84, 0.63, 0.48], np.float32)
 _MELANIN: Final = np.array([1.57, 2.02, 2.33], np.float32)
 _HAEMOGLOBIN: Final = np.array([0.14, 0.62, 0.52], np.float32)
+
+
+def skin_colour(melanin: NDArray[np.floating] | float, haemoglobin: NDArray[np.floating] | float) -> Float32:
+    """Linear reflectance (..., 3) of skin with these pigments, each (..., 1) or a number."""
+    colour: Float32 = (_PALE * np.exp(-melanin * _MELANIN - haemoglobin * _HAEMOGLOBIN)).astype(np.float32)
+    return colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +78,14 @@ class Paint:
 def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
     """Paint a face model. Raises FaceModelError when it has no ``mediapipe478`` embedding."""
     rng = np.random.default_rng(complexion.seed)
-    unfold = _Unfolding(model)
+    unfold = Unfolding(model)
     points = unfold(model.landmarks(model.template, LANDMARK_SET))
     skin = _paint_skin(points, unfold.pixels_per_metre, complexion, rng)
     eye = _paint_eye(complexion, rng)
 
-    atlas = np.full((_SKIN_PX + _EYE_PX, _SKIN_PX, 3), 255, np.uint8)
-    atlas[:_SKIN_PX] = skin
-    atlas[_SKIN_PX:, :_EYE_PX] = _encoded(eye)
+    atlas = np.full((SKIN_PX + _EYE_PX, SKIN_PX, 3), 255, np.uint8)
+    atlas[:SKIN_PX] = skin
+    atlas[SKIN_PX:, :_EYE_PX] = _encoded(eye)
     coordinates = unfold(model.template)
     tint = np.ones((model.vertex_count, 3), np.float32)
     gloss = np.full(model.vertex_count, 0.35, np.float32)
@@ -86,7 +93,7 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
     plain = {"teeth": (0.72, 0.66, 0.54), "tongue": (0.42, 0.15, 0.13)}
     for name, colour in plain.items():
         rows = parts.get(name, np.zeros(0, np.intp))
-        coordinates[rows] = (_EYE_PX + 64.0, _SKIN_PX + 64.0)
+        coordinates[rows] = (_EYE_PX + 64.0, SKIN_PX + 64.0)
         tint[rows] = colour
     if "inner_mouth" in parts:
         tint[parts["inner_mouth"]] = (0.55, 0.32, 0.30)
@@ -108,7 +115,7 @@ def paint_face(model: FaceModel, complexion: Complexion) -> Paint:
     return Paint(atlas, _strands(rng), coordinates.astype(np.float32), tint, gloss, hair)
 
 
-class _Unfolding:
+class Unfolding:
     """Lays the head's surface flat around the middle of the face: angle from the front becomes radius."""
 
     def __init__(self, model: FaceModel) -> None:
@@ -116,7 +123,7 @@ class _Unfolding:
         cheek_z = float((points[234, 2] + points[454, 2]) / 2.0)
         self._centre = np.array([0.0, float(points[4, 1]) * 0.7, cheek_z], np.float32)
         depth = float(points[4, 2]) - cheek_z
-        self.pixels_per_metre = _SKIN_PX / (2.0 * _UNFOLD_RADIUS) / depth
+        self.pixels_per_metre = SKIN_PX / (2.0 * _UNFOLD_RADIUS) / depth
 
     def __call__(self, points: Float32) -> Float32:
         """Atlas pixels (N, 2) of points (N, 3) of the template."""
@@ -126,7 +133,7 @@ class _Unfolding:
         # The back of the head needs no detail: squeeze it.
         radius = np.where(angle < 1.4, angle, 1.4 + 0.34 * (angle - 1.4))
         flat = d[:, :2] * (radius / np.maximum(across, 1e-9))[:, None] * np.array([1.0, -1.0], np.float32)
-        pixels: Float32 = ((flat / _UNFOLD_RADIUS + 1.0) * (_SKIN_PX / 2.0) - 0.5).astype(np.float32)
+        pixels: Float32 = ((flat / _UNFOLD_RADIUS + 1.0) * (SKIN_PX / 2.0) - 0.5).astype(np.float32)
         return pixels
 
 
@@ -150,17 +157,13 @@ def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.ran
     blood += lips * look.lip_redness * (1.0 + 0.12 * _noise(rng, 256))
     melanin += lips * 0.10
     seam = _lines([points[[*CONTOUR["lips_inner"].points, 78]]], 0.9 * mm, 0.5 * mm)
-    lashes, brows = np.zeros_like(melanin), np.zeros_like(melanin)
+    lashes, brows = lash_cover(points, mm), np.zeros_like(melanin)
     for side in ("right", "left"):
-        lid = points[list(CONTOUR[f"eye_{side}"].points)]
-        lower, upper = lid[:9], np.concatenate([lid[8:], lid[:1]])
-        lashes += np.float32(0.88) * _lines([upper], 1.5 * mm, 0.5 * mm)
-        lashes += np.float32(0.45) * _lines([lower], 0.8 * mm, 0.5 * mm)
         brows += np.float32(look.brow_density) * _brow(points, side, mm, rng)
     # How much hair covers the skin and its colour relative to the head's.
     hairs = ((np.clip(lashes, 0.0, 0.92, out=lashes), 0.8), (np.clip(brows, 0.0, 0.95, out=brows), 1.3))
 
-    skin = np.empty((_SKIN_PX, _SKIN_PX, 3), np.uint8)
+    skin = np.empty((SKIN_PX, SKIN_PX, 3), np.uint8)
     # One channel at a time: the maps are large.
     for channel in range(3):
         reflectance = _PALE[channel] * np.exp(-melanin * _MELANIN[channel] - blood * _HAEMOGLOBIN[channel])
@@ -169,6 +172,17 @@ def _paint_skin(points: Float32, per_metre: float, look: Complexion, rng: np.ran
             reflectance += (look.hair[channel] * shade - reflectance) * cover
         skin[..., channel] = _encoded(reflectance)
     return skin
+
+
+def lash_cover(points: Float32, mm: float) -> Float32:
+    """How much lashes cover the skin map, 0..1 (SKIN_PX, SKIN_PX), given the ``mediapipe478`` points in it and its scale."""
+    cover = np.zeros((SKIN_PX, SKIN_PX), np.float32)
+    for side in ("right", "left"):
+        lid = points[list(CONTOUR[f"eye_{side}"].points)]
+        lower, upper = lid[:9], np.concatenate([lid[8:], lid[:1]])
+        cover += np.float32(0.88) * _lines([upper], 1.5 * mm, 0.5 * mm)
+        cover += np.float32(0.45) * _lines([lower], 0.8 * mm, 0.5 * mm)
+    return cover
 
 
 def _encoded(reflectance: Float32) -> NDArray[np.uint8]:
@@ -181,7 +195,7 @@ def _brow(points: Float32, side: str, mm: float, rng: np.random.Generator) -> Fl
     upper = points[list(CONTOUR[f"brow_{side}_upper"].points)]
     lower = points[list(CONTOUR[f"brow_{side}_lower"].points)]
     ground = _fill(np.concatenate([upper, lower[::-1]]), 1.2 * mm)
-    strokes = np.zeros((_SKIN_PX, _SKIN_PX), np.uint8)
+    strokes = np.zeros((SKIN_PX, SKIN_PX), np.uint8)
     count = 520
     along, across, length = (rng.uniform(low, high, count) for low, high in ((0.0, 1.0), (0.0, 0.8), (3.0, 5.5)))
     top, bottom, ahead = _along(upper, along), _along(lower, along), _along(upper, np.minimum(along + 0.1, 1.0))
@@ -240,7 +254,7 @@ def _eye_coordinates(model: FaceModel, rows: NDArray[np.intp], joint: int, iris:
     length = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     flat = np.where(behind[:, None] > 0.0, flat / length * 0.97, flat)
     tile = (np.clip(flat, -0.98, 0.98) + 1.0) * (_EYE_PX / 2.0) - 0.5
-    coordinates: Float32 = (tile + np.array([0.0, _SKIN_PX], np.float32)).astype(np.float32)
+    coordinates: Float32 = (tile + np.array([0.0, SKIN_PX], np.float32)).astype(np.float32)
     return coordinates
 
 
@@ -274,7 +288,7 @@ def _hair_distance(model: FaceModel) -> Float32:
 
 def _strands(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Hair running outwards from the crown, in the skin map."""
-    size = _SKIN_PX
+    size = SKIN_PX
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     x, y = x - 0.53 * size, y - 0.02 * size
     angle = np.arctan2(y, x) / np.pi * 0.5 + 0.5
@@ -293,13 +307,13 @@ def _strands(rng: np.random.Generator) -> NDArray[np.uint8]:
 def _noise(rng: np.random.Generator, cells: int) -> Float32:
     """Smooth noise of unit deviation over the skin map."""
     grid = rng.normal(0.0, 1.0, (cells, cells)).astype(np.float32)
-    noise: Float32 = np.asarray(cv2.resize(grid, (_SKIN_PX, _SKIN_PX), interpolation=cv2.INTER_CUBIC), np.float32)
+    noise: Float32 = np.asarray(cv2.resize(grid, (SKIN_PX, SKIN_PX), interpolation=cv2.INTER_CUBIC), np.float32)
     return noise
 
 
 def _spot(centre: Float32, reach_px: float) -> Float32:
     """A soft spot, 1 at its centre."""
-    axis = np.arange(_SKIN_PX, dtype=np.float32)
+    axis = np.arange(SKIN_PX, dtype=np.float32)
     x = np.exp(-0.5 * ((axis - centre[0]) / reach_px) ** 2)
     y = np.exp(-0.5 * ((axis - centre[1]) / reach_px) ** 2)
     spot: Float32 = np.outer(y, x).astype(np.float32)
@@ -308,7 +322,7 @@ def _spot(centre: Float32, reach_px: float) -> Float32:
 
 def _fill(outline: Float32, blur_px: float) -> Float32:
     """A filled outline with a soft edge, 0..1."""
-    mask = np.zeros((_SKIN_PX, _SKIN_PX), np.uint8)
+    mask = np.zeros((SKIN_PX, SKIN_PX), np.uint8)
     cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)[:, None]], 255, cv2.LINE_AA, 4)
     soft: Float32 = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(blur_px, 0.3)), np.float32) / np.float32(255.0)
     return soft
@@ -317,11 +331,11 @@ def _fill(outline: Float32, blur_px: float) -> Float32:
 def _lines(paths: list[Float32], width_px: float, blur_px: float) -> Float32:
     """Soft lines, 0..1."""
     scale = 2
-    mask = np.zeros((_SKIN_PX * scale, _SKIN_PX * scale), np.uint8)
+    mask = np.zeros((SKIN_PX * scale, SKIN_PX * scale), np.uint8)
     for path in paths:
         fixed = np.rint(((path + 0.5) * scale - 0.5) * 16).astype(np.int32)[:, None]
         cv2.polylines(mask, [fixed], False, 255, max(1, round(width_px * scale)), cv2.LINE_AA, 4)
-    small = cv2.resize(mask, (_SKIN_PX, _SKIN_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(mask, (SKIN_PX, SKIN_PX), interpolation=cv2.INTER_AREA)
     soft: Float32 = np.asarray(cv2.GaussianBlur(small, (0, 0), max(blur_px, 0.3)), np.float32) / np.float32(255.0)
     return soft
 

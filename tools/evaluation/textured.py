@@ -1,0 +1,282 @@
+"""Rendered heads that wear real people's skin: what landmark networks were trained on, over a geometry that is known.
+
+The skins are unwrapped from frames of real clips by the tracker itself (``unwrap``) and go onto any head through the points
+that it shares with the built-in one. Eyes, teeth and hair are the synthetic scene's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.evaluation import ict
+from tools.evaluation.clips import SHARED, frames_of
+from tools.evaluation.surface import Surface
+from tools.evaluation.tracking import Follower, as_frames, fit
+from tools.evaluation.unwrap import ImageRGB, unwrap
+from tools.evaluation.warp import ThinPlate
+from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
+from tracker.cache import atomic_target, ensure_cache_dir
+from tracker.face_model import FaceModel, load_face_model
+from tracker.face_model.model import Embedding
+from tracker.rendering.contours import IRIS_LEFT, IRIS_RIGHT, LANDMARK_SET
+from tracker.rendering.lighting import Light
+from tracker.rendering.scene import FaceScene
+from tracker.rendering.skin import SKIN_PX, Complexion, Unfolding, lash_cover, paint_face, skin_colour
+from tracker.rotations import matrix_from_rotvec
+from tracker.samples import sample
+from tracker.types import Face
+
+Float32 = NDArray[np.float32]
+
+_SHARED_SET: Final = "ibug68"
+"""The points through which skins go from head to head: every model has them."""
+_VERSION: Final = 4
+"""Grows when unwrapping changes, so that cached skins are made anew."""
+_BRIGHTNESS: Final = (0.10, 0.42)
+"""Luminance that a skin's median is brought into: exposure is unknown, complexion is not to be lost."""
+_LUMINANCE: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_FACE_TEXELS: Final = (slice(300, 700), slice(300, 700))
+_FRAMES: Final = 6
+_LASHES: Final = 0.75
+_EYE_TINT: Final = 0.72
+"""Lids shade the eyes more than the lighting knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skin:
+    """Where a skin comes from."""
+
+    name: str
+    path: Callable[[], Path]
+    seconds: tuple[float, float]
+    """The part of the clip that is looked at."""
+    hair: tuple[float, float, float]
+    iris: tuple[float, float, float]
+
+
+def _shared(name: str) -> Callable[[], Path]:
+    return lambda: SHARED / name
+
+
+SKINS: Final = (
+    Skin("single_face", lambda: sample("single_face.mp4"), (0.0, 2.4), (0.02, 0.014, 0.01), (0.07, 0.05, 0.03)),
+    Skin("talk_d6", _shared("clips/talk_d6.mp4"), (0.0, 6.0), (0.02, 0.014, 0.01), (0.05, 0.035, 0.02)),
+    Skin("grid_swiz3n", _shared("clips/grid_swiz3n.mpg"), (0.0, 3.0), (0.012, 0.009, 0.007), (0.04, 0.025, 0.015)),
+    Skin("james", _shared("scans/james.jpg"), (0.0, 1.0), (0.04, 0.025, 0.015), (0.10, 0.15, 0.18)),
+    Skin("talk_d3", _shared("clips/talk_d3.mp4"), (0.0, 6.0), (0.03, 0.02, 0.012), (0.06, 0.045, 0.03)),
+    Skin("grid_bbaf2n", _shared("clips/grid_bbaf2n.mpg"), (0.0, 3.0), (0.05, 0.03, 0.018), (0.09, 0.12, 0.13)),
+    Skin("grid_lwbsza", _shared("clips/grid_lwbsza.mpg"), (0.0, 3.0), (0.06, 0.045, 0.03), (0.10, 0.14, 0.16)),
+)  # fmt: skip
+
+
+def skins() -> list[Skin]:
+    """Those whose pictures are at hand; one without the development data."""
+    return [skin for skin in SKINS if skin.name == "single_face" or skin.path().is_file()]
+
+
+def texture(skin: Skin, follower: Follower | None = None) -> ImageRGB:
+    """The skin's reflectance, square-root encoded (SKIN_PX, SKIN_PX, 3), from the user's cache after the first time."""
+    target = ensure_cache_dir("evaluation") / f"skin_{skin.name}_{_VERSION}.png"
+    if not target.is_file():
+        made = _made(skin, follower or Follower())
+        with atomic_target(target) as partial:
+            partial.write_bytes(cv2.imencode(".png", cv2.cvtColor(made, cv2.COLOR_RGB2BGR))[1].tobytes())
+    return np.asarray(cv2.cvtColor(cv2.imread(str(target), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _made(skin: Skin, follower: Follower) -> ImageRGB:
+    if skin.name == "james":
+        both = cv2.cvtColor(cv2.imread(str(skin.path())), cv2.COLOR_BGR2RGB)
+        # The scanner's two cameras side by side: two people, as far as following them goes.
+        pictures = [_best(np.asarray(view, np.uint8)[None], follower, 1)[0] for view in np.split(both, 2, axis=1)]
+    else:
+        frames = list(islice(frames_of(skin.path()), 400))
+        times = np.array([frame.t_capture_ns for frame in frames]) * 1e-9
+        kept = [
+            f.image for f, t in zip(frames, times - times[0], strict=True) if skin.seconds[0] <= t < skin.seconds[1]
+        ]
+        pictures = _best(np.stack(kept), follower, _FRAMES)
+    linear = unwrap(pictures)
+    middle = np.median(linear[_FACE_TEXELS].reshape(-1, 3), axis=0)
+    linear *= _natural(middle) / np.maximum(middle, 1e-4)
+    # Lashes lie across the gap of the eye, so unwrapping tears them apart; the networks read the lids from them.
+    model = load_face_model()
+    unfold = Unfolding(model)
+    points = unfold(model.landmarks(model.template, LANDMARK_SET))
+    cover = np.clip(lash_cover(points, unfold.pixels_per_metre / 1000.0), 0.0, _LASHES)[..., None]
+    linear += (np.float32(0.8) * np.asarray(skin.hair, np.float32) - linear) * cover
+    return np.asarray(np.sqrt(np.clip(linear, 0.0, 1.0)) * 255.0 + 0.5).astype(np.uint8)
+
+
+def _natural(colour: Float32) -> Float32:
+    """The colour (3,) that pigments give a skin of this brightness: exposure and white balance of a clip are unknown."""
+    wanted = float(np.clip(colour @ _LUMINANCE, *_BRIGHTNESS))
+    melanin = np.linspace(0.0, 1.2, 241)[:, None]
+    colours = skin_colour(melanin, Complexion().haemoglobin)
+    nearest: Float32 = colours[int(np.argmin(np.abs(colours @ _LUMINANCE - wanted)))]
+    return nearest
+
+
+def _best(images: NDArray[np.uint8], follower: Follower, count: int) -> list[tuple[ImageRGB, Face]]:
+    """The frames of a clip that show most of a face: well fitted, at rest, from sides as different as possible."""
+    faces = fit(load_face_model(), follower.set_name, follower.encode(as_frames(images, 30.0)))
+    found = [(image, face) for image, face in zip(images, faces, strict=True) if face is not None]
+    if not found:
+        raise ValueError("no face in the pictures that a skin should come from")
+    # The person is known best at the end.
+    identity = found[-1][1].identity
+    found = [(image, replace(face, identity=identity)) for image, face in found]
+    moved = np.array([_unrest(face) for _, face in found])
+    turned = np.stack([matrix_from_rotvec(face.params.rotation) for _, face in found])
+    frontal = turned[:, 2, 2]
+    chosen = [int(np.argmin(moved + 0.5 * (1.0 + frontal)))]
+    while len(chosen) < min(count, len(found)):
+        novelty = np.min([np.linalg.norm(turned - turned[k], axis=(1, 2)) for k in chosen], axis=0)
+        chosen.append(int(np.argmax(np.minimum(novelty, 1.0) - 1.5 * moved)))
+    return [found[k] for k in chosen]
+
+
+def _unrest(face: Face) -> float:
+    """How far a face is from rest, and its fit from the picture: 0 is best."""
+    shut = float(face.arkit[[ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]].max())
+    opened = float(face.arkit[ARKIT_INDEX["jawOpen"]])
+    return shut + opened + 20.0 * face.residual_px / max(float(face.box[2]), 1.0)
+
+
+def scene(
+    model: FaceModel,
+    skin: Skin,
+    light: Light | None = None,
+    supersample: float = 1.0,
+    noise: float = 2.0,
+    seed: int = 0,
+) -> FaceScene:
+    """A scene that shows any head with a ``mediapipe478`` embedding in a real skin.
+
+    The skin's reflectance is ``texture(skin)``; where each vertex looks into it follows from a smooth map between 68 points
+    that the head shares with the built-in one.
+    """
+    complexion = Complexion(hair=skin.hair, iris=skin.iris, seed=seed)
+    paint = paint_face(model, complexion)
+    atlas = paint.atlas.copy()
+    atlas[:SKIN_PX] = texture(skin)
+    coordinates = paint.coordinates.copy()
+    rows = np.flatnonzero(model.parts == model.part_names.index("skin"))
+    coordinates[rows] = chart_coordinates(model, model.template[rows])
+    tint = paint.tint.copy()
+    tint[np.isin(model.parts, [model.part_names.index(name) for name in ("eye_left", "eye_right")])] = _EYE_TINT
+    painted = replace(paint, atlas=atlas, coordinates=coordinates, tint=tint)
+    return FaceScene(model, complexion, light, supersample, noise, painted)
+
+
+def chart_coordinates(model: FaceModel, points: Float32) -> Float32:
+    """Texels (N, 2) that points (N, 3) on the relaxed mean head of any model look at."""
+    builtin = load_face_model()
+    unfold = Unfolding(builtin)
+    if model.sha256 == builtin.sha256:
+        return unfold(points)
+    source = model.landmarks(model.template, _SHARED_SET)
+    target = builtin.landmarks(builtin.template, _SHARED_SET)
+    return unfold(ThinPlate(source, target, smoothing=1e-3)(points).astype(np.float32))
+
+
+@cache
+def ict_truth() -> FaceModel:
+    """ICT-FaceKit Light as a face model with its own expressions, for rendering and as truth; needs ``ict.available()``.
+
+    It has nothing to do with the importer: identities, expressions and gaze are those of ``tools.evaluation.ict``, and its
+    ``mediapipe478`` points only place paint.
+    """
+    source = ict.load()
+    count = ict.DRAWN_VERTICES
+    parts = np.zeros(count, np.int8)
+    names = ("skin", "eye_left", "eye_right", "teeth", "inner_mouth", "eye_socket")
+    for name, part in (
+        ("mouth", "inner_mouth"), ("gums", "inner_mouth"), ("socket", "eye_socket"), ("teeth", "teeth"),
+        ("eye_left", "eye_left"), ("eye_right", "eye_right"),
+    ):  # fmt: skip
+        parts[slice(*ict.PARTS[name])] = names.index(part)
+    faces = source.faces[(source.faces < count).all(axis=1)]
+    template = source.mean[:count]
+    joints = np.zeros((5, 3), np.float32)
+    weights = np.zeros((count, 5), np.float32)
+    weights[:, 0] = 1.0
+    drive = np.zeros((len(ARKIT_NAMES), 5, 3), np.float32)
+    for joint, (name, side, outwards) in enumerate((("eye_left", "Left", 1.0), ("eye_right", "Right", -1.0)), start=3):
+        rows = slice(*ict.PARTS[name])
+        joints[joint] = template[rows].mean(axis=0)
+        weights[rows] = np.eye(5, dtype=np.float32)[joint]
+        for way, axis in (
+            ("Up", (-ict.GAZE_RAD[1], 0, 0)), ("Down", (ict.GAZE_RAD[1], 0, 0)),
+            ("In", (0, -ict.GAZE_RAD[0] * outwards, 0)), ("Out", (0, ict.GAZE_RAD[0] * outwards, 0)),
+        ):  # fmt: skip
+            drive[ARKIT_INDEX[f"eyeLook{way}{side}"], joint] = axis
+    identity = source.identity[:, :count]
+    joint_identity = np.zeros((5, 3, len(identity)), np.float32)
+    for joint, name in ((3, "eye_left"), (4, "eye_right")):
+        joint_identity[joint] = identity[:, slice(*ict.PARTS[name])].mean(axis=1).T
+    return FaceModel(
+        name="ict-truth", version="light", licence="MIT", sha256="", template=template, faces=faces,
+        identity_basis=np.ascontiguousarray(np.moveaxis(identity, 0, 2)),
+        expression_basis=np.ascontiguousarray(np.moveaxis(source.expression[:, :count], 0, 2)),
+        expression_names=ARKIT_NAMES, expression_bounds=np.tile(np.float32([0.0, 1.0]), (len(ARKIT_NAMES), 1)),
+        joint_template=joints, joint_identity=joint_identity, skin_weights=weights, joint_drive=drive,
+        mirror=np.arange(count, dtype=np.int32), skin_mask=(parts == 0).astype(np.float32), uv=np.zeros((1, 2), np.float32),
+        uv_faces=np.zeros_like(faces), parts=parts, part_names=names, regions=np.zeros((count, 0), np.bool_),
+        region_names=(),
+        embeddings={
+            LANDMARK_SET: _ict_points(source, template, faces),
+            "ibug68": _at_vertices(faces, source.landmarks68, count),
+        },
+    )  # fmt: skip
+
+
+def _ict_points(source: ict.IctModel, template: Float32, faces: NDArray[np.int32]) -> Embedding:
+    """The nearest place to each point of the built-in head after a smooth map through 68 landmarks."""
+    builtin = load_face_model()
+    marks = builtin.landmarks(builtin.template, "ibug68")
+    bent = ThinPlate(marks, source.mean[source.landmarks68], smoothing=2e-3)(
+        builtin.landmarks(builtin.template, LANDMARK_SET)
+    )
+    chosen = faces[(faces < ict.FACE_VERTICES).all(axis=1)]
+    surfaces = [(slice(0, 468), bent[:468], chosen)]
+    for ring, name in ((IRIS_LEFT, "eye_left"), (IRIS_RIGHT, "eye_right")):
+        first, last = ict.PARTS[name]
+        ball = template[first:last]
+        eye = faces[((faces >= first) & (faces < last)).all(axis=1)]
+        # The ring's vertices are those nearest to it as seen from the front: the cornea bulges, spheres do not fit.
+        around = np.array([[0, 0], [1, 0], [0, 1], [-1, 0], [0, -1]]) * ict.IRIS_RADIUS_M
+        off = np.linalg.norm(ball[:, None, :2] - ball[:, :2].mean(axis=0) - around, axis=2) + 2.0 * (
+            ball[:, 2].max() - ball[:, 2:]
+        ).clip(ict.IRIS_RADIUS_M / 2.0)
+        surfaces.append((slice(ring[0], ring[-1] + 1), ball[off.argmin(axis=0)].astype(np.float64), eye))
+    triangle, barycentric = np.zeros(len(bent), np.int32), np.zeros((len(bent), 3), np.float32)
+    for rows, points, part in surfaces:
+        foot = Surface(template, part).foot(points)
+        triangle[rows] = np.flatnonzero(np.isin(faces, part).all(axis=1))[foot.face]
+        barycentric[rows] = foot.barycentric
+    return Embedding(triangle, barycentric, np.ones(len(bent), np.float32))
+
+
+def _at_vertices(faces: NDArray[np.int32], vertices: NDArray[np.intp], count: int) -> Embedding:
+    """Landmarks that lie at vertices (L,)."""
+    triangle = np.zeros(count, np.int32)
+    triangle[faces.ravel()] = np.repeat(np.arange(len(faces)), 3)
+    chosen = triangle[vertices]
+    barycentric = (faces[chosen] == vertices[:, None]).astype(np.float32)
+    return Embedding(chosen, barycentric, np.ones(len(vertices), np.float32))
+
+
+def pick(count: int) -> Sequence[Skin]:
+    """``count`` skins in turn."""
+    known = skins()
+    return [known[index % len(known)] for index in range(count)]
