@@ -42,6 +42,17 @@ _ENTRIES: Final = (
         "Unreal Engine (Live Link Face), VRCFaceTracking, Warudo, Blender add-ons",
         {"subject": "name shown in Live Link (default iPhone)", "device": "device id, a UUID"},
     ),
+    BridgeEntry(
+        "vmc",
+        "tracker.bridges.vmc",
+        39540,
+        "VSeeFace, Virtual Motion Capture, Warudo, VNyan (VMC protocol)",
+        {
+            "neck": "share of the head's turn that the neck takes, 0..1 (default 0.4)",
+            "presets": "VRM presets: vrm0 (default), vrm1, both, none",
+            "names": "ARKit names: arkit as jawOpen (default), capital as JawOpen, none",
+        },
+    ),
 )
 
 BRIDGES: Final[dict[str, BridgeEntry]] = {entry.name: entry for entry in _ENTRIES}
