@@ -1,4 +1,4 @@
-"""Where downloaded things live on this machine: one folder per user, outside the installation."""
+"""Where downloaded and imported things live on this machine: folders of the user, outside the installation."""
 
 from __future__ import annotations
 
@@ -39,6 +39,27 @@ def _platform_cache() -> Path:
     xdg = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says that a relative path here is to be ignored.
     return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+
+
+def data_dir(*parts: str) -> Path:
+    """The user's folder for what cannot be fetched again, such as imported face models; nothing is created.
+
+    ``TRACKER_DATA`` wins when it is set. Otherwise: ``$XDG_DATA_HOME`` (or ``~/.local/share``) on Linux,
+    ``~/Library/Application Support`` on macOS, ``%LOCALAPPDATA%`` on Windows, plus ``facestream-tracker``.
+    """
+    override = os.environ.get("TRACKER_DATA")
+    root = Path(override).expanduser().absolute() if override else _platform_data() / FOLDER_NAME
+    return root.joinpath(*parts)
+
+
+def _platform_data() -> Path:
+    if sys.platform == "win32":
+        # Beside the cache, but in a folder of its own: emptying the cache must not take models along.
+        return _platform_cache() / "Data"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    xdg = os.environ.get("XDG_DATA_HOME", "")
+    return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "share"
 
 
 def ensure_cache_dir(*parts: str) -> Path:

@@ -91,6 +91,10 @@ class FaceModel:
     """(V, 3, 36): displacement per entry of R - I of neck, jaw and eyes."""
     source_origin: Float32 = field(default_factory=lambda: np.zeros(3, np.float32))
     """(3,) metres: where the origin of the file that this was made from lies in head axes."""
+    albedo_mean: Float32 | None = None
+    """(V, 3) sRGB, 0..1."""
+    albedo_basis: Float32 | None = None
+    """(V, 3, Na), scaled so that N(0, 1) is the population."""
     attribution: str = ""
     meta: dict[str, str] = field(default_factory=dict)
 
@@ -216,17 +220,17 @@ class FaceModel:
     def _skin(self, vertices: Float32, joints: Float32, rotations: dict[int, NDArray[np.float64]]) -> Float32:
         neck = rotations[NECK].astype(np.float32)
         neck_moves = not np.array_equal(rotations[NECK], np.eye(3))
-        out = vertices.copy()
+        moved = np.zeros_like(vertices)
         for joint in (JAW, EYE_LEFT, EYE_RIGHT):
             turn = (rotations[joint] - np.eye(3)).astype(np.float32)
             rows = np.flatnonzero(self.skin_weights[:, joint])
-            moved = (vertices[rows] - joints[joint]) @ turn.T
-            out[rows] += moved * self.skin_weights[rows, joint, None]
-        if neck_moves:
-            # Jaw and eyes hang on the neck, so everything that is not the root's turns with it.
-            carried = 1.0 - self.skin_weights[:, ROOT, None]
-            out += ((out - joints[NECK]) @ (neck - np.eye(3, dtype=np.float32)).T) * carried
-        return out
+            moved[rows] += (vertices[rows] - joints[joint]) @ turn.T * self.skin_weights[rows, joint, None]
+        if not neck_moves:
+            return vertices + moved
+        # Jaw and eyes hang on the neck, so what they moved turns with it, and so does everything that is not the root's.
+        carried = 1.0 - self.skin_weights[:, ROOT, None]
+        bent = (vertices - joints[NECK]) @ (neck - np.eye(3, dtype=np.float32)).T * carried
+        return vertices + bent + moved @ neck.T
 
     def vertices_camera(self, identity: NDArray[np.floating], params: FaceParams) -> Float32:
         """Vertices (V, 3) in the camera frame, metres."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import zipfile
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.cache import sha256_of
 from tracker.errors import FaceModelError
+from tracker.face_model.mapped_npz import read_arrays
 from tracker.face_model.model import CONTROL_NAMES, JOINT_NAMES, Embedding, FaceModel
 
 FORMAT = 1
@@ -32,12 +33,16 @@ def builtin_path() -> Path:
 
 
 def load_face_model(name_or_path: str = BUILTIN_NAME) -> FaceModel:
-    """Load a face model by name (``builtin``) or from an npz file.
+    """Load a face model by name (``builtin`` or one of the user's library) or from an npz file.
 
     Raises:
         FaceModelError: there is no such model, or the file is not a face model in the neutral format.
     """
-    return _builtin() if name_or_path == BUILTIN_NAME else read_face_model(Path(name_or_path))
+    if name_or_path == BUILTIN_NAME:
+        return _builtin()
+    from tracker.face_model.importing.library import find_face_model
+
+    return read_face_model(find_face_model(name_or_path))
 
 
 @cache
@@ -53,30 +58,32 @@ def read_face_model(path: Path) -> FaceModel:
         FaceModelError: the file is missing, damaged, of another format, or its arrays do not fit together.
     """
     try:
-        blob = path.read_bytes()
-    except OSError as error:
+        arrays, mapped = read_arrays(path)
+        meta = json.loads(str(arrays["meta_json"])) if "meta_json" in arrays else {}
+        # The digest of a large file would cost the start more than everything else: its writer has noted it.
+        sha256 = str(meta["content_sha256"]) if "content_sha256" in meta else sha256_of(path)
+    except FileNotFoundError as error:
         raise FaceModelError(
-            f"cannot read face model {path}: {error.strerror or error}; give '{BUILTIN_NAME}' or a model .npz"
+            f"cannot read face model {path}: {error.strerror}; give '{BUILTIN_NAME}' or a model .npz"
         ) from error
-    try:
-        with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        raise FaceModelError(f"{path} is not a face model: expected an .npz without pickles ({error})") from error
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise FaceModelError(f"{path} is not a face model: expected an .npz without pickles ({reason})") from error
     if "format" not in arrays or int(arrays["format"]) != FORMAT:
         found = int(arrays["format"]) if "format" in arrays else "none"
         raise FaceModelError(f"{path}: expected face model format {FORMAT}, found {found}")
     missing = [key for key in _REQUIRED if key not in arrays]
     if missing:
         raise FaceModelError(f"{path}: a face model needs {', '.join(missing)}")
-    model = _assemble(arrays, hashlib.sha256(blob).hexdigest())
-    _check(model, arrays, path)
+    model = _assemble(arrays, meta, sha256)
+    # What is mapped was found finite when it was written; looking again would read all of it.
+    checked = arrays.keys() - mapped if "content_sha256" in meta else arrays.keys()
+    _check(model, {key: arrays[key] for key in checked | {"joint_names"}}, path)
     return model
 
 
-def _assemble(arrays: dict[str, NDArray[np.generic]], sha256: str) -> FaceModel:
-    meta = json.loads(str(arrays["meta_json"])) if "meta_json" in arrays else {}
-    f32 = {key: value.astype(np.float32) for key, value in arrays.items() if value.dtype.kind == "f"}
+def _assemble(arrays: dict[str, NDArray[Any]], meta: dict[str, Any], sha256: str) -> FaceModel:
+    f32 = {key: value.astype(np.float32, copy=False) for key, value in arrays.items() if value.dtype.kind == "f"}
     names = [key[len(_EMBEDDING_PREFIX) : -len("_faces")] for key in arrays if _is_embedding(key)]
     embeddings = {
         name: Embedding(
@@ -113,6 +120,8 @@ def _assemble(arrays: dict[str, NDArray[np.generic]], sha256: str) -> FaceModel:
         joint_expression=f32.get("joint_expression"),
         source_origin=f32.get("source_origin", np.zeros(3, np.float32)),
         pose_correctives=f32.get("pose_correctives"),
+        albedo_mean=f32.get("albedo_mean"),
+        albedo_basis=f32.get("albedo_basis"),
         attribution=str(meta.get("attribution", "")),
         meta={key: str(value) for key, value in meta.items()},
     )
@@ -122,7 +131,7 @@ def _is_embedding(key: str) -> bool:
     return key.startswith(_EMBEDDING_PREFIX) and key.endswith("_faces")
 
 
-def _check(model: FaceModel, arrays: dict[str, NDArray[np.generic]], path: Path) -> None:
+def _check(model: FaceModel, arrays: dict[str, NDArray[Any]], path: Path) -> None:
     v, ni, ne, j = model.vertex_count, model.identity_count, model.expression_count, len(JOINT_NAMES)
     joint_names = tuple(str(name) for name in arrays["joint_names"])
     if joint_names != JOINT_NAMES:
@@ -142,6 +151,12 @@ def _check(model: FaceModel, arrays: dict[str, NDArray[np.generic]], path: Path)
     }
     if model.joint_expression is not None:
         expected["joint_expression"] = (model.joint_expression.shape, (j, 3, ne))
+    if model.pose_correctives is not None:
+        expected["pose_correctives"] = (model.pose_correctives.shape, (v, 3, 36))
+    if model.albedo_mean is not None:
+        expected["albedo_mean"] = (model.albedo_mean.shape, (v, 3))
+    if model.albedo_basis is not None:
+        expected["albedo_basis"] = (model.albedo_basis.shape, (v, 3, model.albedo_basis.shape[-1]))
     expected["source_origin"] = (model.source_origin.shape, (3,))
     for key, (found, wanted) in expected.items():
         if found != wanted:

@@ -119,4 +119,3 @@ def _read_folder(path: Path, expressions: Path | None) -> SourceModel:
     if len(found) > 1:
         raise FaceModelError(f"{path} holds several files ({', '.join(f.name for f in found[:6])}): import one of them")
     return _read_file(found[0], expressions)
-
