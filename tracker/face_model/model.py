@@ -230,7 +230,8 @@ class FaceModel:
         # Jaw and eyes hang on the neck, so what they moved turns with it, and so does everything that is not the root's.
         carried = 1.0 - self.skin_weights[:, ROOT, None]
         bent = (vertices - joints[NECK]) @ (neck - np.eye(3, dtype=np.float32)).T * carried
-        return vertices + bent + moved @ neck.T
+        posed: Float32 = vertices + bent + moved @ neck.T
+        return posed
 
     def vertices_camera(self, identity: NDArray[np.floating], params: FaceParams) -> Float32:
         """Vertices (V, 3) in the camera frame, metres."""
