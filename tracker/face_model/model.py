@@ -89,6 +89,10 @@ class FaceModel:
     """(J, 3, Ne): FLAME regresses its joints from the mesh with its expression."""
     pose_correctives: Float32 | None = None
     """(V, 3, 36): displacement per entry of R - I of neck, jaw and eyes."""
+    arkit_map: Float32 | None = None
+    """(Ne, 52) weights per unit of each ARKit weight, for models whose expressions are their own (``arkit_map``)."""
+    arkit_explained: Float32 | None = None
+    """(52,) share of each ARKit expression's motion that the model makes; NaN where it has no counterpart."""
     source_origin: Float32 = field(default_factory=lambda: np.zeros(3, np.float32))
     """(3,) metres: where the origin of the file that this was made from lies in head axes."""
     albedo_mean: Float32 | None = None

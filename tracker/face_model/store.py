@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.arkit import ARKIT_NAMES
 from tracker.cache import sha256_of
 from tracker.errors import FaceModelError
 from tracker.face_model.mapped_npz import read_arrays
@@ -118,6 +119,8 @@ def _assemble(arrays: dict[str, NDArray[Any]], meta: dict[str, Any], sha256: str
         region_names=tuple(str(name) for name in arrays["region_names"]),
         embeddings=embeddings,
         joint_expression=f32.get("joint_expression"),
+        arkit_map=f32.get("arkit_map"),
+        arkit_explained=f32.get("arkit_explained"),
         source_origin=f32.get("source_origin", np.zeros(3, np.float32)),
         pose_correctives=f32.get("pose_correctives"),
         albedo_mean=f32.get("albedo_mean"),
@@ -157,6 +160,10 @@ def _check(model: FaceModel, arrays: dict[str, NDArray[Any]], path: Path) -> Non
         expected["albedo_mean"] = (model.albedo_mean.shape, (v, 3))
     if model.albedo_basis is not None:
         expected["albedo_basis"] = (model.albedo_basis.shape, (v, 3, model.albedo_basis.shape[-1]))
+    if model.arkit_map is not None:
+        expected["arkit_map"] = (model.arkit_map.shape, (ne, len(ARKIT_NAMES)))
+    if model.arkit_explained is not None:
+        expected["arkit_explained"] = (model.arkit_explained.shape, (len(ARKIT_NAMES),))
     expected["source_origin"] = (model.source_origin.shape, (3,))
     for key, (found, wanted) in expected.items():
         if found != wanted:

@@ -100,6 +100,8 @@ def _arrays(model: FaceModel) -> dict[str, NDArray[Any]]:
     optional = {
         "joint_expression": model.joint_expression,
         "pose_correctives": model.pose_correctives,
+        "arkit_map": model.arkit_map,
+        "arkit_explained": model.arkit_explained,
         "albedo_mean": model.albedo_mean,
         "albedo_basis": model.albedo_basis,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tracker.face_model import FaceModel
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
+from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.residuals import FitState, Target
 from tracker.fitting.solver import Solution, Solver
@@ -49,6 +50,8 @@ class FittedFace:
     """Median distance between observed and fitted landmarks."""
     iterations: int
     cold: bool
+    arkit: Float32 | None = None
+    """(52,) ARKit weights where the model's expressions are not ARKit's own."""
 
 
 class FaceFitter:
@@ -61,8 +64,14 @@ class FaceFitter:
         self._solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
         self._coupling = gaze_coupling(model.joint_drive)
+        # A diagonal prior is all that ARKit's expressions need; those of other models go together.
+        self._mapped = MappedPrior(model) if has_own_expressions(model) else None
+        self._loose = np.full(model.expression_count, np.inf, np.float32)
+        identity = self._config.identity
+        if self._mapped is not None:
+            identity = replace(identity, novel_expression=identity.novel_expression * self._mapped.l1_per_arkit_weight)
         metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
-        self.identity = IdentityBelief(metric, self._config.identity)
+        self.identity = IdentityBelief(metric, identity)
         self._watch = PersonWatch()
         self._state: FitState | None = None
         self._camera: Camera | None = None
@@ -93,6 +102,9 @@ class FaceFitter:
             residual_px=residual_px,
             iterations=solution.iterations,
             cold=cold,
+            arkit=None
+            if self._mapped is None
+            else self._mapped.arkit(solution.state.expression, observation.arkit_hint),
         )
 
     def restart(self) -> None:
@@ -111,9 +123,14 @@ class FaceFitter:
         landmarks = observation.landmarks
         order = self._points.order
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
-        mean, sigma = self._prior.given(observation.arkit_hint)
+        if self._mapped is None:
+            mean, sigma = self._prior.given(observation.arkit_hint)
+            coupling = self._coupling
+        else:
+            mean, information = self._mapped.given(observation.arkit_hint)
+            sigma, coupling = self._loose, information + self._coupling
         return Target(
-            np.ascontiguousarray(landmarks.points[order, :2]), precision.astype(np.float32), mean, sigma, self._coupling
+            np.ascontiguousarray(landmarks.points[order, :2]), precision.astype(np.float32), mean, sigma, coupling
         )
 
     def _cold(self, observation: FaceObservation, camera: Camera, target: Target) -> Solution:

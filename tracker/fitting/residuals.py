@@ -1,6 +1,6 @@
 """What a fit minimises, and its derivatives.
 
-    (1/k) sum_l w_l rho(|r_l|^2 / sigma_l^2)  +  sum_e ((e - m_e) / s_e)^2  +  e^T C e  +  (b - b0)^T L (b - b0)
+    (1/k) sum_l w_l rho(|r_l|^2 / sigma_l^2)  +  sum_e ((e - m_e) / s_e)^2  +  (e - m)^T C (e - m)  +  (b - b0)^T L (b - b0)
 
 over pose (rotation and translation), expression e and, when asked, identity b. r is the reprojection error in pixels and
 rho Cauchy's function; k is the number of landmarks that err together: their errors are far from independent, and a
@@ -53,7 +53,7 @@ class Target:
     expression_sigma: Float32
     """(Ne,)."""
     expression_coupling: Float64
-    """(Ne, Ne) information on combinations of weights, around zero."""
+    """(Ne, Ne) information on combinations of weights, around the same mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,10 @@ class Residuals:
         residual[0] = target.points[:, 0] - (focal * points[0] / points[2] + np.float32(camera.cx))
         residual[1] = target.points[:, 1] - (focal * points[1] / points[2] + np.float32(camera.cy))
         squared = (residual[0] ** 2 + residual[1] ** 2) * target.precision
-        away = (state.expression - target.expression_mean) / target.expression_sigma
+        offset_e = state.expression - target.expression_mean
+        away = offset_e / target.expression_sigma
         cost = float(np.log1p(squared * (1.0 / _CAUCHY**2)).sum()) * _CAUCHY**2 + float(away @ away)
-        cost += float(state.expression @ target.expression_coupling @ state.expression)
+        cost += float(offset_e @ target.expression_coupling @ offset_e)
         if prior is not None:
             offset = identity - prior.mean
             cost += float(offset @ prior.information @ offset)
@@ -153,9 +154,9 @@ class Residuals:
         weighted = np.concatenate([at.residual[0] * self._weight, at.residual[1] * self._weight])
         gradient: Float64 = (self._jacobian.T @ weighted).astype(np.float64)
         if expression:
-            weights = at.state.expression.astype(np.float64)
-            pull = (weights - target.expression_mean) / target.expression_sigma.astype(np.float64) ** 2
-            gradient[POSE : POSE + self.model.expression_count] -= pull + target.expression_coupling @ weights
+            away = at.state.expression.astype(np.float64) - target.expression_mean
+            pull = away / target.expression_sigma.astype(np.float64) ** 2 + target.expression_coupling @ away
+            gradient[POSE : POSE + self.model.expression_count] -= pull
         if prior is not None:
             gradient[gradient.shape[0] - self.model.identity_count :] -= prior.information @ (at.identity - prior.mean)
         return gradient

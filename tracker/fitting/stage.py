@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
+from tracker.fitting.mapped_prior import has_own_expressions
 from tracker.fitting.recenter import Recenter
 from tracker.fitting.residuals import FitState
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
@@ -50,6 +51,8 @@ class FitStage:
         self._arkit = np.array(
             [model.expression_names.index(name) if name in model.expression_names else -1 for name in ARKIT_NAMES]
         )
+        # Where ARKit weights do not come from the model's own, they are smoothed beside them.
+        self._smoothed_names = model.expression_names + (ARKIT_NAMES if has_own_expressions(model) else ())
         self._recenter = Recenter()
         self._recenter_requested = False
         self._calls = 0
@@ -81,7 +84,7 @@ class FitStage:
         if person is None:
             person = _Person(
                 FaceFitter(self._model, self._set_name, self._fit_config),
-                FaceSmoother(self._model.expression_names, self._smoothing_config),
+                FaceSmoother(self._smoothed_names, self._smoothing_config),
                 t_capture_ns,
                 self._calls,
             )
@@ -101,10 +104,14 @@ class FitStage:
             return None
         if fitted.cold:
             person.smoother.reset()
-        smooth = person.smoother(fitted.state, t_capture_ns)
-        return self._assemble(seen, fitted, smooth)
+        arkit = np.zeros(0, np.float32) if fitted.arkit is None else fitted.arkit
+        state = replace(fitted.state, expression=np.concatenate([fitted.state.expression, arkit]))
+        smooth = person.smoother(state, t_capture_ns)
+        count = self._model.expression_count
+        arkit = self._arkit_weights(smooth.expression) if fitted.arkit is None else smooth.expression[count:]
+        return self._assemble(seen, fitted, replace(smooth, expression=smooth.expression[:count]), arkit)
 
-    def _assemble(self, seen: FaceObservation, fitted: FittedFace, smooth: FitState) -> Face:
+    def _assemble(self, seen: FaceObservation, fitted: FittedFace, smooth: FitState, arkit: Float32) -> Face:
         params = self._params(smooth)
         if self._recenter_requested:
             self._recenter.set_reference(smooth.translation, smooth.rotation)
@@ -125,8 +132,8 @@ class FitStage:
             identity_state=fitted.identity_state,
             position=position.astype(np.float32),
             quaternion=quaternion_from_matrix(rotation).astype(np.float32),
-            arkit=self._arkit_weights(smooth.expression),
-            arkit_raw=self._arkit_weights(fitted.state.expression),
+            arkit=arkit,
+            arkit_raw=self._arkit_weights(fitted.state.expression) if fitted.arkit is None else fitted.arkit,
             gaze_left=_gaze(params.eyes[:3]),
             gaze_right=_gaze(params.eyes[3:]),
             landmarks=seen.landmarks,

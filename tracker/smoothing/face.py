@@ -39,7 +39,9 @@ class FaceSmoother:
 
     def __init__(self, names: tuple[str, ...], config: SmoothingConfig | None = None) -> None:
         self._config = config or SmoothingConfig()
-        quick = np.array([name.startswith(("eyeBlink", "eyeLook", "eyeWide", "eyeSquint")) for name in names])
+        quick = np.array(
+            [name.startswith(("eyeBlink", "eyeLook", "eyeWide", "eyeSquint", "eye_", "eyelid_")) for name in names]
+        )
         self._quick, self._slow = np.flatnonzero(quick), np.flatnonzero(~quick)
         self._turn = OneEuroFilter(self._config.rotation, joint=True)
         self._bearing = OneEuroFilter(self._config.position, joint=True)
