@@ -1,9 +1,10 @@
 """ARKit's 52 weights in the weights of a model whose expressions are its own, such as FLAME's, and back.
 
 Forward, one column an expression: the bounded ridge least-squares weights that make the model's mesh move as the expression does
-(``solve_arkit_map``). Backward, the linear minimum mean square error estimate: with weights e = A s + n, s ~ N(m, S)
-and n ~ N(0, N), the estimate is m + K (e - A m) with K = S A' (A S A' + N)^-1 (``ArkitReader``). It needs no iterations, falls
-back on the mean for what the model cannot show (the tongue), and is the counterpart of the prior that fits such models.
+(``solve_arkit_map``). Backward, the most likely weights between 0 and 1: with e = A s + n, s ~ N(m, S) and n ~ N(0, N) those are
+m + K (e - A m), K = S A' (A S A' + N)^-1, and where that leaves the bounds it is held on them and the rest solved again, once
+(``ArkitReader``): antagonists such as looking left and right would share every motion otherwise. What the model cannot show
+(the tongue) is the mean's, and a prior with the same m, S and N fits such models.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
-from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, EYELID_CONTROLS, JAW, FaceModel
+from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, FaceModel
 from tracker.face_model.store import load_face_model
 from tracker.rotations import matrix_from_rotvec
 
@@ -31,6 +32,11 @@ _SMALLEST_MOTION_M: Final = 1e-4
 _SKIN: Final = 0.5
 _ENOUGH_VERTICES: Final = 1500
 _EXPLAINED_ENOUGH: Final = 0.8
+_CONTROL_NOISE: Final = {
+    "jaw_pitch": 0.02, "jaw_yaw": 0.01, "jaw_roll": 0.01, "eye_left_pitch": 0.03, "eye_left_yaw": 0.03,
+    "eye_right_pitch": 0.03, "eye_right_yaw": 0.03, "eyelid_left": 0.1, "eyelid_right": 0.1,
+}  # fmt: skip
+"""Radians and closure that ARKit's expressions leave unexplained."""
 _LOOK: Final = "eyeLook"
 
 
@@ -177,9 +183,13 @@ class ArkitReader:
         own: Float64 = np.asarray(noise, np.float64) ** 2
         self.covariance: Float64 = np.matmul(spread, self._forward.T) + np.diag(own)
         """(Ne, Ne) of the model's weights around their mean."""
-        self._gain: Float64 = np.linalg.solve(self.covariance, spread).T
+        prior = 1.0 / np.asarray(sigma, np.float64) ** 2
+        self._prior: Float64 = prior
+        self._evidence: Float64 = (self._forward / own[:, None]).T
+        self._information: Float64 = np.diag(prior) + np.matmul(self._evidence, self._forward)
+        self._gain: Float64 = np.linalg.solve(self._information, self._evidence)
         # What does not reach the mesh is taken from the mean as it is.
-        self._offset: Float64 = np.eye(self._forward.shape[1]) - self._gain @ self._forward
+        self._offset: Float64 = np.eye(len(prior)) - self._gain @ self._forward
 
     def mean_weights(self, arkit: NDArray[np.floating]) -> Float64:
         """(Ne,) the model's weights that ARKit weights (52,) make."""
@@ -188,10 +198,16 @@ class ArkitReader:
 
     def __call__(self, weights: NDArray[np.floating], mean: NDArray[np.floating] | None = None) -> Float32:
         """ARKit weights (52,) in 0..1 of a face with weights (Ne,), where ``mean`` (52,) was expected (None: nothing)."""
-        found = self._gain @ weights
-        if mean is not None:
-            found = found + self._offset @ mean
-        arkit: Float32 = np.clip(found, 0.0, 1.0).astype(np.float32)
+        expected = np.zeros(len(self._prior)) if mean is None else np.asarray(mean, np.float64)
+        found: Float64 = self._gain @ weights + self._offset @ expected
+        clipped = np.clip(found, 0.0, 1.0)
+        free = np.flatnonzero(found == clipped)
+        if 0 < free.size < found.size:
+            held = np.flatnonzero((found != clipped) & (clipped > 0.0))
+            right = (self._prior * expected + self._evidence @ weights)[free]
+            right -= self._information[np.ix_(free, held)] @ clipped[held]
+            clipped[free] = np.linalg.solve(self._information[np.ix_(free, free)], right)
+        arkit: Float32 = np.clip(clipped, 0.0, 1.0).astype(np.float32)
         return arkit
 
 
@@ -201,7 +217,7 @@ def default_noise(model: FaceModel, coefficient: float = 0.35) -> Float64:
     """
     noise = np.full(model.expression_count, coefficient)
     for index in range(len(model.published_names), model.expression_count):
-        noise[index] = 0.1 if model.expression_names[index] in EYELID_CONTROLS else 0.03
+        noise[index] = _CONTROL_NOISE[model.expression_names[index]]
     return noise
 
 
