@@ -47,7 +47,7 @@ class ArkitMap:
     forward: Float32
     """(Ne, 52) the model's weights per unit of each ARKit weight."""
     explained: Float32
-    """(52,) share of the squared vertex motion of each expression that the model makes; NaN where it has no counterpart."""
+    """(52,) share of the squared vertex motion of each expression that the model makes; 0 where it has no counterpart."""
 
 
 def solve_arkit_map(
@@ -73,15 +73,18 @@ def solve_arkit_map(
     part = _Part(model, rows)
     count = len(ARKIT_NAMES)
     forward = np.zeros((model.expression_count, count))
-    explained = np.full(count, np.nan)
+    explained = np.zeros(count)
     turned = _eye_weights(model, gaze)
     for index in range(count):
         goal = targets[rows, :, index].astype(np.float64)
         if np.linalg.norm(goal, axis=1).max(initial=0.0) < _SMALLEST_MOTION_M and not gaze[index].any():
             continue
         forward[:, index] = _solve(part, goal, turned[:, index])
-        if (total := float((goal**2).sum())) > 0.0:
-            explained[index] = 1.0 - float(((part.motion(forward[:, index]) - goal) ** 2).sum()) / total
+        total = float((goal**2).sum())
+        # A turned eyeball without any skin is followed exactly.
+        explained[index] = 1.0
+        if total > 0.0:
+            explained[index] -= float(((part.motion(forward[:, index]) - goal) ** 2).sum()) / total
     return ArkitMap(forward.astype(np.float32), explained.astype(np.float32))
 
 
@@ -305,8 +308,8 @@ def describe_arkit_map(model: FaceModel) -> tuple[str, ...]:
     if model.arkit_map is None or model.arkit_explained is None:
         return ()
     explained = model.arkit_explained
-    known = np.isfinite(explained)
-    missing = [name for name in ARKIT_NAMES if not model.arkit_map[:, ARKIT_INDEX[name]].any()]
+    known = np.abs(model.arkit_map).max(axis=0) > 0.0
+    missing = [name for name in ARKIT_NAMES if not known[ARKIT_INDEX[name]]]
     poor = [
         f"{name} {explained[ARKIT_INDEX[name]]:.0%}"
         for name in ARKIT_NAMES
@@ -314,7 +317,7 @@ def describe_arkit_map(model: FaceModel) -> tuple[str, ...]:
     ]
     trip = round_trip(model, ArkitReader(model.arkit_map, np.full(len(ARKIT_NAMES), 0.3), default_noise(model)))
     lines = [
-        f"ARKit map: {int(known.sum())} of 52 expressions, {np.nanmedian(explained):.0%} of their motion in the median",
+        f"ARKit map: {int(known.sum())} of 52 expressions, {np.median(explained[known]):.0%} of their motion in the median",
         f"there and back: correlation {np.nanmedian(trip.correlation):.2f}, error {np.median(trip.rmse):.3f} RMS (medians)",
     ]
     if poor:

@@ -92,7 +92,7 @@ class FaceModel:
     arkit_map: Float32 | None = None
     """(Ne, 52) weights per unit of each ARKit weight, for models whose expressions are their own (``arkit_map``)."""
     arkit_explained: Float32 | None = None
-    """(52,) share of each ARKit expression's motion that the model makes; NaN where it has no counterpart."""
+    """(52,) share of each ARKit expression's motion that the model makes; 0 where it has no counterpart."""
     source_origin: Float32 = field(default_factory=lambda: np.zeros(3, np.float32))
     """(3,) metres: where the origin of the file that this was made from lies in head axes."""
     albedo_mean: Float32 | None = None
