@@ -33,7 +33,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
             start = stream.tell() + _LOCAL_HEADER_BYTES + len(info.filename.encode()) + 4
             info.extra = struct.pack("<HH", _PADDING_TAG, -start % _ALIGNMENT) + bytes(-start % _ALIGNMENT)
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            np.lib.format.write_array(buffer, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(info, buffer.getbuffer())
 
 
