@@ -8,8 +8,11 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.structured_models.flame import FlameArrays, flame_arrays
+from tools.build_head.surface import closest_on_mesh
+from tools.structured_models.flame import ORIGIN, FlameArrays, flame_arrays
 from tools.structured_models.python2_pickle import Published, write_python2_pickle
+from tracker.face_model import load_face_model
+from tracker.face_model.importing.flame_landmarks import DYNAMIC_FILE, MEDIAPIPE_FILE, STATIC_FILE
 
 Version = Literal["2019", "2020", "2023", "2023 Open"]
 FILE_NAMES: Final[dict[Version, str]] = {
@@ -82,3 +85,26 @@ def _csc_matrix(dense: NDArray[np.float64]) -> Published:
         "indptr": starts.astype(np.int32),
     }
     return Published("scipy.sparse.csc", "csc_matrix", state)
+
+
+def write_flame_landmarks(folder: Path, arrays: FlameArrays | None = None) -> None:
+    """Write the embeddings that are handed out beside FLAME: 51 + 17 points of ibug68, and 105 of MediaPipe's.
+
+    The contour's 79 rows are the same: the built-in head has one contour, not one for each turn of the head.
+    """
+    arrays = arrays or flame_arrays()
+    head = load_face_model()
+    triangles = arrays.f.astype(np.int32)
+
+    def lay(set_name: str, points: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        targets = head.landmarks(head.template, set_name)[points].astype(np.float64) + ORIGIN
+        return closest_on_mesh(targets, arrays.v_template, triangles, np.ones(len(triangles), np.bool_))
+
+    faces, shares = lay("ibug68", np.arange(68))
+    static: dict[str, object] = {"lmk_face_idx": faces[17:].astype(np.uint32), "lmk_b_coords": shares[17:]}
+    write_python2_pickle(folder / STATIC_FILE, static)
+    contour = {"lmk_face_idx": [faces[:17]] * 79, "lmk_b_coords": [shares[:17]] * 79}
+    np.save(folder / DYNAMIC_FILE, np.array(contour, dtype=object), allow_pickle=True)
+    chosen = np.sort(np.random.default_rng(0).permutation(468)[:105])
+    faces, shares = lay("mediapipe478", chosen)
+    np.savez(folder / MEDIAPIPE_FILE, lmk_face_idx=faces, lmk_b_coords=shares, landmark_indices=chosen)

@@ -1,4 +1,4 @@
-"""A stranger, registered once for all tests that look at the result."""
+"""What several tests look at: a stranger, registered once, and files of foreign models' structure, written once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.stranger import Stranger
+from tools.structured_models.flame_files import write_flame, write_flame_landmarks
 from tracker.face_model import FaceModel, load_face_model
 
 
@@ -33,3 +34,26 @@ def registered(stranger: Stranger, networks: Path):
     from tracker.face_model.importing.registration import register
 
     return register(stranger.vertices, stranger.faces)
+
+
+@pytest.fixture(scope="session")
+def flame_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FLAME 2020 with chumpy objects, 2023 Open without, its npz form, and the embeddings beside 2020."""
+    folder = tmp_path_factory.mktemp("flame")
+    write_flame(folder, "2020")
+    write_flame(folder, "2023 Open")
+    write_flame(folder, "2023", npz=True)
+    write_flame_landmarks(folder / "FLAME2020")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def flame_pkl(flame_folder: Path) -> Path:
+    return flame_folder / "FLAME2020" / "generic_model.pkl"
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty library of face models."""
+    monkeypatch.setenv("TRACKER_DATA", str(tmp_path / "data"))
+    return tmp_path / "data" / "face_models"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ def read_flame_landmarks(folder: Path, face_count: int) -> tuple[dict[str, Embed
             embedding = read(folder)
             if embedding.faces.min(initial=0) < 0 or embedding.faces.max(initial=0) >= face_count:
                 raise FaceModelError(f"it refers to triangles outside 0..{face_count - 1}")
-        except (FaceModelError, ValueError, KeyError, TypeError, IndexError, OSError) as error:
+        except (FaceModelError, ValueError, KeyError, TypeError, IndexError, OSError, zipfile.BadZipFile) as error:
             notes.append(
                 f"{' and '.join(there)}: not used, damaged or of another kind ({' '.join(str(error).split())})"
             )
