@@ -32,7 +32,7 @@ VERBS: Final[dict[str, str]] = {
     "control": "ask a running tracker for its version or schema, recentre it, stop it",
     "bench": "measure speed and latency on this machine",
     "cameras": "list the cameras of this machine with their formats",
-    "models": "fetch, list and find the neural networks and face models",
+    "models": "fetch and list the neural networks; import, list and remove face models",
     "samples": "fetch clips and stills to try the tracker with",
     "doctor": "say what this machine can do, what is missing, and how to mend it",
 }

