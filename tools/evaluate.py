@@ -5,6 +5,7 @@
     python tools/evaluate.py steadiness     jitter at rest and lag in motion, raw and smoothed
     python tools/evaluate.py robustness     frames lost and invented: clips, roll, small faces, no faces, darkness
     python tools/evaluate.py identity       does identity hold still, and tell people apart?
+    python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
 
 Baselines (the mean face, MediaPipe) stand beside. MediaPipe is installed into an environment of its own on first use; --no-peers
 leaves it out. What needs the development data beside the checkout is left out where that is absent.
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-from tools.evaluation import ict, identity, robustness, steadiness, stills, synthetic
+from tools.evaluation import ict, identity, models, robustness, steadiness, stills, synthetic, tracking_models
 from tools.evaluation.tracking import Follower
 from tools.peers.client import SubjectError, SubjectProcess
 from tools.peers.environment import PeersError
@@ -75,6 +76,12 @@ def run_robustness(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_identity(args: argparse.Namespace) -> dict[str, Any]:
     return identity.evaluate(load_face_model(args.face_model), Follower(), _fit(args))
+
+
+def run_models(args: argparse.Namespace) -> dict[str, Any]:
+    faces, fitting = tracking_models.load(args.face_models), _fit(args)
+    follower = Follower()
+    return models.evaluate(faces, follower.set_name, models.prepare(follower, quick=args.quick), args.picture, fitting)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,14 +173,24 @@ def _parser() -> argparse.ArgumentParser:
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
         ("identity", run_identity, "drift, and the difference between people"),
+        ("models", run_models, "built-in, ICT and FLAME-structured heads as the tracker's own"),
     ):
         question = questions.add_parser(name, help=text, description=text)
         question.set_defaults(run=function, fit=[])
         question.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
         question.add_argument("--quick", action="store_true", help="less material, for a first look")
-        question.add_argument("--no-peers", action="store_true", help="without MediaPipe as a baseline")
-        question.add_argument("--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit")
-        if name in ("synthetic", "steadiness", "identity"):
+        if name == "models":
+            question.add_argument(
+                "--face-models", nargs="+", default=tracking_models.NAMES, metavar="NAME|PATH",
+                help="face models to fit; the first is what the others' time is compared with",
+            )  # fmt: skip
+            question.add_argument(
+                "--picture", type=Path, metavar="FILE", help="write the scan coloured by its errors (.png)"
+            )
+        else:
+            question.add_argument("--no-peers", action="store_true", help="without MediaPipe as a baseline")
+            question.add_argument("--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit")
+        if name in ("synthetic", "steadiness", "identity", "models"):
             question.add_argument(
                 "--fit",
                 type=_setting,

@@ -33,6 +33,16 @@ def test_wrong_settings_are_one_line(
     assert said.count("\n") == 1
 
 
+def test_a_face_model_that_is_not_there_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "Follower", lambda: pytest.fail("networks were loaded first"))
+    assert evaluate.main(["models", "--face-models", "nobody.npz"]) == 1
+    said = capsys.readouterr().err
+    assert "nobody.npz" in said
+    assert said.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_steadiness_writes_its_figures(samples: Callable[[str], Path], tmp_path: Path) -> None:
     try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.evaluation import ict, sequences
+from tools.evaluation import ict, sequences, textured
+from tools.evaluation.tracking import Follower
 from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
-from tracker.face_model import FaceModel
+from tracker.face_model import FaceModel, load_face_model
+from tracker.rendering.lighting import Light
 from tracker.rendering.scene import FaceScene
 from tracker.rendering.skin import Complexion
 from tracker.rotations import head_rotvec_from_matrix
@@ -52,18 +54,7 @@ def builtin_subject(model: FaceModel, seed: int, every: int = 1) -> Subject:
     order = [ARKIT_NAMES.index(name) for name in model.expression_names]
     images = []
     for frame in range(len(expression)):
-        neutral = model.neutral_params()
-        params = model.with_joint_rotations(
-            FaceParams(
-                expression=expression[frame, order],
-                rotation=head_rotvec_from_matrix(rotation[frame]).astype(np.float32),
-                translation=translation[frame],
-                neck=neutral.neck,
-                jaw=neutral.jaw,
-                eyes=neutral.eyes,
-                eyelids=neutral.eyelids,
-            )
-        )
+        params = _params(model, expression[frame, order], rotation[frame], translation[frame])
         images.append(scene.render(identity, params, camera, frame))
     return Subject("builtin", np.stack(images), camera, expression, rotation, translation, identity)
 
@@ -80,6 +71,43 @@ def ict_subject(model: ict.IctModel, seed: int, every: int = 1) -> Subject:
         for k in range(len(expression))
     ]
     return Subject("ict", np.stack(images), camera, expression, rotation, translation, identity)
+
+
+def textured_subject(
+    kind: Literal["builtin", "ict"], seed: int, every: int = 1, follower: Follower | None = None
+) -> Subject:
+    """A person of the built-in head or of ICT-FaceKit in the skin of a real one, under a light of their own.
+
+    ``follower`` serves to unwrap skins that are not in the cache yet.
+    """
+    model = load_face_model() if kind == "builtin" else textured.ict_truth()
+    offset = 900 if kind == "builtin" else 500
+    identity = _identity(seed + offset, model.identity_count)
+    expression = sequences.expressions(seed + offset)[::every]
+    rotation, translation = (part[::every] for part in sequences.poses(seed + offset))
+    rng = np.random.default_rng(seed + offset)
+    light = Light(direction=(float(rng.uniform(-0.6, 0.6)), float(rng.uniform(-0.7, -0.2)), -0.7))
+    skins = textured.skins()
+    skin = skins[(seed + (3 if kind == "builtin" else 0)) % len(skins)]
+    textured.texture(skin, follower)
+    scene = textured.scene(model, skin, light, supersample=1.5, seed=seed)
+    camera = Camera.for_image(*SIZE)
+    order = [ARKIT_NAMES.index(name) for name in model.expression_names]
+    images = [
+        scene.render(identity, _params(model, expression[k, order], rotation[k], translation[k]), camera, k)
+        for k in range(len(expression))
+    ]
+    return Subject(kind, np.stack(images), camera, expression, rotation, translation, identity)
+
+
+def _params(model: FaceModel, expression: Float32, rotation: NDArray[np.float64], translation: Float32) -> FaceParams:
+    posed = replace(
+        model.neutral_params(),
+        expression=expression,
+        rotation=head_rotvec_from_matrix(rotation).astype(np.float32),
+        translation=translation,
+    )
+    return model.with_joint_rotations(posed)
 
 
 def subjects(kind: Literal["builtin", "ict"], model: FaceModel, count: int, every: int = 1) -> Iterator[Subject]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
-_NEAR_VERTICES = 6
-_CHUNK = 512
+_NEAR_VERTICES = 4
+_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Surface:
         self._around = order[first[:, None] + np.where(step < degree[:, None], step, 0)] // 3
 
     def foot(self, points: Floats) -> Foot:
-        """The nearest places to points (N, 3): exact among the triangles around the six nearest vertices."""
+        """The nearest places to points (N, 3): exact among the triangles around the four nearest vertices."""
         points = np.asarray(points, np.float64)
         parts = [self._feet(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
         face, barycentric = (np.concatenate([part[i] for part in parts]) for i in (0, 1))

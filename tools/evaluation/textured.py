@@ -90,14 +90,19 @@ def texture(skin: Skin, follower: Follower | None = None) -> ImageRGB:
         made = _made(skin, follower or Follower())
         with atomic_target(target) as partial:
             partial.write_bytes(cv2.imencode(".png", cv2.cvtColor(made, cv2.COLOR_RGB2BGR))[1].tobytes())
-    return np.asarray(cv2.cvtColor(cv2.imread(str(target), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    return _read(target)
+
+
+def _read(path: Path) -> ImageRGB:
+    coded = np.frombuffer(path.read_bytes(), np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _made(skin: Skin, follower: Follower) -> ImageRGB:
     if skin.name == "james":
-        both = cv2.cvtColor(cv2.imread(str(skin.path())), cv2.COLOR_BGR2RGB)
+        both = _read(skin.path())
         # The scanner's two cameras side by side: two people, as far as following them goes.
-        pictures = [_best(np.asarray(view, np.uint8)[None], follower, 1)[0] for view in np.split(both, 2, axis=1)]
+        pictures = [_best(view[None], follower, 1)[0] for view in np.split(both, 2, axis=1)]
     else:
         frames = list(islice(frames_of(skin.path()), 400))
         times = np.array([frame.t_capture_ns for frame in frames]) * 1e-9
@@ -228,7 +233,7 @@ def ict_truth() -> FaceModel:
         name="ict-truth", version="light", licence="MIT", sha256="", template=template, faces=faces,
         identity_basis=np.ascontiguousarray(np.moveaxis(identity, 0, 2)),
         expression_basis=np.ascontiguousarray(np.moveaxis(source.expression[:, :count], 0, 2)),
-        expression_names=ARKIT_NAMES, expression_bounds=np.tile(np.float32([0.0, 1.0]), (len(ARKIT_NAMES), 1)),
+        expression_names=ARKIT_NAMES, expression_bounds=np.tile(np.array([0.0, 1.0], np.float32), (len(ARKIT_NAMES), 1)),
         joint_template=joints, joint_identity=joint_identity, skin_weights=weights, joint_drive=drive,
         mirror=np.arange(count, dtype=np.int32), skin_mask=(parts == 0).astype(np.float32), uv=np.zeros((1, 2), np.float32),
         uv_faces=np.zeros_like(faces), parts=parts, part_names=names, regions=np.zeros((count, 0), np.bool_),
