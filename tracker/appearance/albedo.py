@@ -30,22 +30,24 @@ _SEEN: Final = 3.0
 
 
 class AlbedoBelief:
-    """Log reflectance relative to the mean tone at the points of one face."""
+    """Log reflectance relative to the mean tone at the points of one face; colours are channel first, (3, P)."""
 
     def __init__(self, points: SkinPoints) -> None:
-        self._points = points
+        self._partner = points.partner
+        self._neighbours = points.neighbours
+        self._bare = points.is_bare.astype(np.float32) / max(int(points.is_bare.sum()), 1)
         count = points.count
-        self.measured: Float32 = np.zeros((count, 3), np.float32)
-        """(P, 3) what frames said about each point alone."""
+        self.measured: Float32 = np.zeros((3, count), np.float32)
+        """(3, P) what frames said about each point alone."""
         self.information: Float32 = np.zeros(count, np.float32)
         """(P,) how much they said."""
-        self.log: Float32 = np.zeros((count, 3), np.float32)
-        """(P, 3) reconciled: what to predict with."""
+        self.log: Float32 = np.zeros((3, count), np.float32)
+        """(3, P) reconciled: what to predict with."""
         self._prior = np.where(points.is_bare, _BARE_SIGMA, _FEATURE_SIGMA).astype(np.float32) ** -2
-        self.certainty: Float32 = self._prior.copy()
-        """(P,) information of ``log``."""
-        self.contrast: Float32 = np.zeros(count, np.float32)
-        """(P,) spread of ``log`` luminance among a point's neighbours: what a misplaced point gets wrong."""
+        self.variance: Float32 = 1.0 / self._prior
+        """(P,) of ``log`` luminance."""
+        self.edge: Float32 = np.zeros(count, np.float32)
+        """(P,) mean squared difference of log luminance to the neighbours: what a misplaced point gets wrong."""
 
     @property
     def seen(self) -> Float32:
@@ -53,37 +55,42 @@ class AlbedoBelief:
         known: Float32 = np.minimum(self.information / np.float32(_SEEN * _BEST_FRAME), np.float32(1.0))
         return known
 
-    def learn(self, log_albedo: Float32, weight: Float32) -> None:
+    def learn(self, index: NDArray[np.intp], log_albedo: Float32, weight: Float32) -> None:
         """Take in one frame.
 
         Args:
-            log_albedo: (P, 3) log colour minus log irradiance.
-            weight: (P,) what the frame is worth at each point: 0 nothing, 1 a faultless view.
+            index: (M,) the points it shows.
+            log_albedo: (3, M) log colour minus log irradiance.
+            weight: (M,) what the frame is worth at each point: 0 nothing, 1 a faultless view.
         """
         gained = weight * np.float32(_BEST_FRAME)
-        total = self.information + gained
-        share = (gained / np.maximum(total, np.float32(1e-6)))[:, None]
-        self.measured += share * (log_albedo - self.measured)
-        np.minimum(total, np.float32(_FRAMES_REMEMBERED * _BEST_FRAME), out=self.information)
+        total = self.information[index] + gained
+        share = gained / np.maximum(total, np.float32(1e-6))
+        known = np.take(self.measured, index, axis=1)
+        self.measured[:, index] = known + share * (log_albedo - known)
+        self.information[index] = np.minimum(total, np.float32(_FRAMES_REMEMBERED * _BEST_FRAME))
 
     def reconcile(self, sweeps: int = 1) -> None:
         """Pull every point towards its partner and its neighbours, by Jacobi sweeps on the Gaussian field."""
-        points, information = self._points, self.information
-        link = np.float32(_MIRROR_SIGMA**-2)
-        mirrored = information[points.partner]
+        link, near = np.float32(_MIRROR_SIGMA**-2), np.float32(_NEIGHBOUR_SIGMA**-2)
+        mirrored = self.information[self._partner]
         mirror = mirrored * link / (mirrored + link)
-        near = np.float32(_NEIGHBOUR_SIGMA**-2)
-        self.certainty = information + mirror + near + self._prior
-        fixed = self.measured * information[:, None] + self.measured[points.partner] * mirror[:, None]
+        self.variance = 1.0 / (self.information + mirror + near + self._prior)
+        fixed = self.measured * self.information + np.take(self.measured, self._partner, axis=1) * mirror
+        around = np.empty((4, self.log.shape[1]), np.float32)
         for _ in range(sweeps):
-            around = self.log[points.neighbours]
-            mean = around.mean(axis=1)
-            self.log = (fixed + near * mean) / self.certainty[:, None]
-        green = around[:, :, 1]
-        self.contrast = np.sqrt(np.square(green - self.log[:, 1:2]).mean(axis=1))
+            around[:3] = self.log
+            np.square(self.log[1], out=around[3])
+            mean = np.take(around, self._neighbours[0], axis=1)
+            for row in self._neighbours[1:]:
+                mean += np.take(around, row, axis=1)
+            mean *= np.float32(1.0 / len(self._neighbours))
+            self.log = (fixed + near * mean[:3]) * self.variance
+        green = self.log[1]
+        self.edge = np.maximum(mean[3] - 2.0 * green * mean[1] + green * green, 0.0)
         self._centre()
 
     def _centre(self) -> None:
-        mean = self.log[self._points.is_bare].mean(axis=0)
+        mean = (self.log @ self._bare)[:, None]
         self.log -= mean
         self.measured -= mean

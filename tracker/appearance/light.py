@@ -28,10 +28,12 @@ _C22: Final = math.sqrt(15.0 / (16.0 * math.pi))
 _SHAPE_SIGMA: Final = np.array([10.0, 0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.3, 0.3])
 """How large each term is expected to be beside the constant one. Without it a frontal face, which shows half the sphere, leaves
 combinations of terms free. A single lamp gives 1.15 and 0.56 to 0.66 (order 1 and 2), a room about half of that."""
+_HELD: Final = 0.3 / np.maximum(_SHAPE_SIGMA, 0.3)
+_DIAGONAL: Final = np.diag_indices(TERMS)
 
 
 def sh_basis(normals: Float32) -> Float32:
-    """The nine harmonics (P, 9) at unit normals (3, P): 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 with their factors."""
+    """The nine harmonics (9, P) at unit normals (3, P): 1, y, z, x, xy, yz, 3z^2 - 1, xz, x^2 - y^2 with their factors."""
     x, y, z = normals
     basis = np.empty((9, x.shape[0]), np.float32)
     basis[0] = _C0
@@ -44,25 +46,27 @@ def sh_basis(normals: Float32) -> Float32:
     basis[6] = np.float32(_C20) * (3.0 * z * z - 1.0)
     np.multiply(x2, z, out=basis[7])
     basis[8] = np.float32(_C22) * (x * x - y * y)
-    return basis.T
+    return basis
 
 
 def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: Float64 | None, hold: float) -> Float64:
-    """The light (9, 3) that explains irradiance (P, 3) at points with harmonics (P, 9), weighted by ``weight`` (P,).
+    """The light (9, 3) that explains irradiance (3, P) at points with harmonics (9, P), weighted by ``weight`` (P,).
 
     Weighted linear least squares with a Gaussian prior: around ``previous``, when given, with ``hold`` times the information
     that the data have about an average term; else around darkness, with terms as large as ``_SHAPE_SIGMA`` says.
     """
-    weighted = basis * weight[:, None]
-    normal = (weighted.T @ basis).astype(np.float64)
-    right = (weighted.T @ irradiance).astype(np.float64)
-    size = np.trace(normal) / TERMS
+    weighted = basis * weight
+    normal = (weighted @ basis.T).astype(np.float64)
+    right = (weighted @ irradiance.T).astype(np.float64)
+    size = float(np.trace(normal)) / TERMS
     if previous is None:
         # The prior counts like a hundredth of the data where a term is as large as expected.
-        prior = np.diag(0.01 * size / _SHAPE_SIGMA**2)
-        return np.asarray(np.linalg.solve(normal + prior, right), np.float64)
-    prior = hold * size * np.diag(0.3 / np.maximum(_SHAPE_SIGMA, 0.3))
-    return np.asarray(np.linalg.solve(normal + prior, right + prior @ previous), np.float64)
+        normal[_DIAGONAL] += 0.01 * size / _SHAPE_SIGMA**2
+    else:
+        prior = hold * size * _HELD
+        normal[_DIAGONAL] += prior
+        right += prior[:, None] * previous
+    return np.asarray(np.linalg.solve(normal, right), np.float64)
 
 
 def exposure_of(sh: NDArray[np.floating]) -> float:
@@ -79,5 +83,5 @@ def white_balance_of(sh: NDArray[np.floating]) -> Float32:
 
 def shade(normals: Float32, sh: NDArray[np.floating]) -> Float32:
     """Irradiance over pi (P, 3) at unit normals (3, P) in camera axes under a light (9, 3)."""
-    shaded: Float32 = sh_basis(normals) @ np.asarray(sh, np.float32)
+    shaded: Float32 = sh_basis(normals).T @ np.asarray(sh, np.float32)
     return shaded

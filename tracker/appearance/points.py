@@ -20,6 +20,7 @@ Int32 = NDArray[np.int32]
 
 POINT_COUNT: Final = 2000
 NEIGHBOURS: Final = 6
+_LISTED: Final = 24
 _CANDIDATES_PER_POINT: Final = 4
 _AWAY: Final = ("scalp", "ear_left", "ear_right", "neck")
 """Regions under hair or clothes, or too far from the landmarks to be placed well."""
@@ -41,7 +42,9 @@ class SkinPoints:
     partner: Int32
     """(P,) the point at the mirrored place."""
     neighbours: Int32
-    """(P, K) nearest points on the same sheet of skin; a point that has fewer lists itself."""
+    """(K, P) nearest points on the same sheet of skin; a point that has fewer lists itself."""
+    surroundings: Int32
+    """(S, P) points of the next ring but one: their mean is a point's colour without its detail."""
     frame: Int32
     """(4, P) right, upper, left and lower neighbour as seen from outside: their cross gives the normal."""
     regions: NDArray[np.bool_]
@@ -70,7 +73,7 @@ def place_points(model: FaceModel, count: int = POINT_COUNT) -> SkinPoints:
     template = _mix(barycentric, model.template[corners])
     normals = _mix(barycentric, vertex_normals(model.template, model.faces)[corners])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    neighbours, distance = _neighbours(template, normals)
+    neighbours, surroundings, distance = _neighbours(template, normals)
     nearest = corners[np.arange(2 * half), barycentric.argmax(axis=1)]
     features = [model.region_names.index(name) for name in _FEATURES if name in model.region_names]
     uv_half = _mix(barycentric[:half], model.uv[model.uv_faces[faces]]) if len(model.uv) else np.zeros((half, 2))
@@ -79,7 +82,8 @@ def place_points(model: FaceModel, count: int = POINT_COUNT) -> SkinPoints:
         corners=corners,
         barycentric=barycentric,
         partner=partner,
-        neighbours=neighbours,
+        neighbours=np.ascontiguousarray(neighbours.T),
+        surroundings=np.ascontiguousarray(surroundings.T),
         frame=_frames(template, normals, neighbours),
         regions=model.regions[nearest],
         is_bare=~model.regions[nearest][:, features].any(axis=1),
@@ -137,9 +141,10 @@ def _farthest_first(places: Float32, count: int) -> NDArray[np.intp]:
     return chosen
 
 
-def _neighbours(template: Float32, normals: Float32) -> tuple[Int32, Float32]:
+def _neighbours(template: Float32, normals: Float32) -> tuple[Int32, Int32, Float32]:
+    """(P, K) nearest points, (P, S) points around those, and (P,) distance to the nearest."""
     count = len(template)
-    found = np.empty((count, NEIGHBOURS), np.int32)
+    found = np.empty((count, _LISTED), np.int32)
     nearest = np.empty(count, np.float32)
     squares = (template**2).sum(axis=1)
     for start in range(0, count, 500):
@@ -148,11 +153,13 @@ def _neighbours(template: Float32, normals: Float32) -> tuple[Int32, Float32]:
         distance[normals[rows] @ normals.T < _LEAST_AGREEMENT] = np.inf
         own = np.arange(start, min(start + 500, count))
         distance[own - start, own] = np.inf
-        closest = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+        closest = np.argpartition(distance, _LISTED, axis=1)[:, :_LISTED]
         how_far = np.take_along_axis(distance, closest, axis=1)
+        order = np.argsort(how_far, axis=1)
+        closest, how_far = np.take_along_axis(closest, order, axis=1), np.take_along_axis(how_far, order, axis=1)
         found[rows] = np.where(np.isfinite(how_far), closest, own[:, None])
-        nearest[rows] = np.sqrt(np.maximum(how_far.min(axis=1), 0.0))
-    return found, nearest
+        nearest[rows] = np.sqrt(np.maximum(how_far[:, 0], 0.0))
+    return found[:, :NEIGHBOURS], found[:, _LISTED - 2 * NEIGHBOURS + 1 :: 2], nearest
 
 
 def _frames(template: Float32, normals: Float32, neighbours: Int32) -> Int32:

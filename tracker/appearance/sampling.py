@@ -33,45 +33,47 @@ LINEAR: Final = _linear_table()
 
 
 @dataclass(frozen=True, slots=True)
-class Patches:
-    """What the picture shows at the points."""
+class Cutout:
+    """The part of a picture that holds a face, averaged to the size of the points' patches, in linear light."""
 
-    colour: Float32
-    """(P, 3) linear RGB in 0..1."""
-    unclipped: NDArray[np.bool_]
-    """(P,) all channels are between black and white."""
-    reduced: Float32
-    """(h, w, 3) the averaged cut-out in linear light that ``colour`` was read from."""
-    scale: tuple[float, float]
-    """Reduced pixels per image pixel, across and down."""
+    image: Float32
+    """(h, w, 3)."""
     corner: tuple[int, int]
-    """Left and top of the cut-out in the image."""
+    """Left and top in the picture."""
+    scale: tuple[float, float]
+    """Pixels of ``image`` per pixel of the picture, across and down."""
+
+    def read(self, pixels: Float32) -> Float32:
+        """Linear RGB (3, M) at points (2, M) of the picture."""
+        # remap wants integer pixel centres.
+        x = (pixels[0] - np.float32(self.corner[0])) * np.float32(self.scale[0]) - np.float32(0.5)
+        y = (pixels[1] - np.float32(self.corner[1])) * np.float32(self.scale[1]) - np.float32(0.5)
+        colour = cv2.remap(self.image, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(colour[:, 0].T, np.float32)
 
 
-def sample(image: ImageRGB, pixels: Float32, visible: NDArray[np.bool_], spacing_px: float) -> Patches | None:
-    """Colours at ``pixels`` (2, P); None where no point lies in the picture. Values at unseen points mean nothing."""
+def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
+    """Cut out what points (2, M) in the picture, at least one, show.
+
+    Args:
+        image: RGB uint8 (H, W, 3).
+        pixels: image points, all of them inside.
+        spacing_px: distance between neighbouring points in the picture.
+    """
     height, width = image.shape[:2]
-    shown = pixels[:, visible]
-    if not shown.size:
-        return None
-    left = max(int(shown[0].min()) - _MARGIN_PX, 0)
-    top = max(int(shown[1].min()) - _MARGIN_PX, 0)
-    right = min(int(shown[0].max()) + _MARGIN_PX + 1, width)
-    bottom = min(int(shown[1].max()) + _MARGIN_PX + 1, height)
-    cut: NDArray[np.integer | np.floating] = image[top:bottom, left:right]
-    scale_x = scale_y = 1.0
-    if spacing_px > _SPACING:
-        size = (
-            max(round(cut.shape[1] * _SPACING / spacing_px), 4),
-            max(round(cut.shape[0] * _SPACING / spacing_px), 4),
-        )
-        scale_x, scale_y = size[0] / cut.shape[1], size[1] / cut.shape[0]
-        cut = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
-    reduced: Float32 = np.asarray(cv2.blur(LINEAR[cut], (3, 3), borderType=cv2.BORDER_REPLICATE), np.float32)
-    # remap wants integer pixel centres.
-    map_x = (pixels[0] - np.float32(left)) * np.float32(scale_x) - np.float32(0.5)
-    map_y = (pixels[1] - np.float32(top)) * np.float32(scale_y) - np.float32(0.5)
-    read = cv2.remap(reduced, map_x[:, None], map_y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    colour: Float32 = np.asarray(read[:, 0], np.float32)
-    unclipped = (colour.min(axis=1) > LINEAR[_DARK]) & (colour.max(axis=1) < LINEAR[_BRIGHT])
-    return Patches(colour, unclipped, reduced, (scale_x, scale_y), (left, top))
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    left, top = max(int(low[0]) - _MARGIN_PX, 0), max(int(low[1]) - _MARGIN_PX, 0)
+    right, bottom = min(int(high[0]) + _MARGIN_PX + 1, width), min(int(high[1]) + _MARGIN_PX + 1, height)
+    cut = image[top:bottom, left:right]
+    factor = min(1.0, _SPACING / spacing_px)
+    size = (max(round(cut.shape[1] * factor), 4), max(round(cut.shape[0] * factor), 4))
+    scale = (size[0] / cut.shape[1], size[1] / cut.shape[0])
+    reduced = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    averaged = cv2.blur(cv2.LUT(reduced, LINEAR), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return Cutout(np.asarray(averaged, np.float32), (left, top), scale)
+
+
+def is_unclipped(colour: Float32) -> NDArray[np.bool_]:
+    """(M,) whether all channels of linear RGB (3, M) are between black and white."""
+    unclipped: NDArray[np.bool_] = (colour.min(axis=0) > LINEAR[_DARK]) & (colour.max(axis=0) < LINEAR[_BRIGHT])
+    return unclipped

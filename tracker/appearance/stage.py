@@ -13,7 +13,7 @@ from tracker.appearance.albedo import AlbedoBelief
 from tracker.appearance.light import LUMA, exposure_of, sh_basis, solve_light, white_balance_of
 from tracker.appearance.occlusion import OcclusionField
 from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
-from tracker.appearance.sampling import Patches, sample
+from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
 from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
 from tracker.appearance.tone import ToneAnchor
 from tracker.camera import Camera
@@ -30,9 +30,13 @@ _HOLD: Final = 0.02
 """Information of the light of a frame ago, in shares of what one frame says about an average term."""
 _CODE_STEP: Final = 0.003
 """Error of dark colours in linear light: half an 8-bit step and the camera's noise."""
-_FAINTEST: Final = 0.001
+_GRAZING: Final = 0.15
+_FRESH_SOLVES, _RESUMED_SOLVES = 4, 2
+"""Reweighted solves for the light, without and with the light of a frame ago to start from."""
+_FIRST_SWEEPS: Final = 8
+_MEDIAN_OF: Final = 256
 _LEAST_IRRADIANCE: Final = 0.06
-"""Of the median; nothing on a face is darker than that for want of light alone."""
+"""Of the mean; nothing on a face is darker than that for want of light alone."""
 _TAIL: Final = 5.0
 _LEAK: Final = 0.02
 """Even what looks covered teaches this much: a beard taken for an object becomes skin after some seconds."""
@@ -49,15 +53,21 @@ class Explained:
     """A frame of one face, explained: what the photometric term and pictures of the estimate are made from."""
 
     seen: SeenSkin
-    patches: Patches
-    usable: NDArray[np.bool_]
-    """(P,) points that were visible and neither black nor white."""
+    """All skin points of the face, in the picture."""
+    cutout: Cutout
+    """The averaged picture that colours were read from."""
+    index: NDArray[np.intp]
+    """(M,) the points that were visible and neither black nor white; the rest is about them."""
+    colour: Float32
+    """(3, M) linear RGB that the picture shows."""
     irradiance: Float32
-    """(P, 3)."""
+    """(3, M) light on skin of mean tone: ``predicted`` is ``exp(albedo.log)`` times this."""
     predicted: Float32
-    """(P, 3) linear RGB that skin would show."""
+    """(3, M) linear RGB that skin would show."""
     residual: Float32
-    """(P, 3) log of what the picture shows over ``predicted``."""
+    """(3, M) log of ``colour`` over ``predicted``."""
+    variance: Float32
+    """(M,) of the residual's luminance, were the point uncovered."""
 
 
 @dataclass(slots=True)
@@ -88,6 +98,7 @@ class AppearanceStage:
         self.points: SkinPoints = place_points(model, count)
         self.surface = SkinSurface(model, self.points)
         self._model = model
+        self._regions = self.points.regions.astype(np.float32)
         self._around: dict[str, tuple[NDArray[np.intp], Float32]] = {}
         self._people: dict[int, _Person] = {}
 
@@ -147,7 +158,7 @@ class AppearanceStage:
         person.last = explained
         light = self._light(person)
         return replace(
-            face, light=light, occlusion=self._covered(explained, probability), albedo=self._published(person)
+            face, light=light, occlusion=self._covered(person, explained, probability), albedo=self._published(person)
         )
 
     def _person(self, face: Face, t_capture_ns: int) -> _Person:
@@ -163,90 +174,90 @@ class AppearanceStage:
         return person
 
     def _explain(self, person: _Person, image: ImageRGB, seen: SeenSkin) -> Explained | None:
-        if seen.spacing_px < _LEAST_SPACING_PX:
+        index = np.flatnonzero(seen.visible)
+        if seen.spacing_px < _LEAST_SPACING_PX or index.size < _LEAST_POINTS:
             return None
-        patches = sample(image, seen.pixels, seen.visible, seen.spacing_px)
-        if patches is None:
+        cutout = cut_out(image, np.take(seen.pixels, index, axis=1), seen.spacing_px)
+        colour = cutout.read(np.take(seen.pixels, index, axis=1))
+        unclipped = np.flatnonzero(is_unclipped(colour))
+        if unclipped.size < _LEAST_POINTS:
             return None
-        usable = seen.visible & patches.unclipped
-        if np.count_nonzero(usable) < _LEAST_POINTS:
-            return None
-        albedo = person.albedo
-        basis = sh_basis(seen.normals)
-        colour = np.maximum(patches.colour, np.float32(_FAINTEST))
-        log_colour = np.log(colour)
-        unlit = np.exp(-albedo.log) * colour
-        misfit = np.float32(person.occlusion.luminance_scale**2)
-        variance = misfit + 1.0 / albedo.certainty + np.square(np.float32(0.5) * albedo.contrast)
-        trust = (
-            usable * np.clip(seen.facing * 2.0, 0.0, 1.0) * (1.0 - person.occlusion.probability) * (misfit / variance)
-        )
+        if unclipped.size < index.size:
+            index, colour = index[unclipped], np.take(colour, unclipped, axis=1)
+        albedo, occlusion = person.albedo, person.occlusion
+        basis = sh_basis(np.take(seen.normals, index, axis=1))
+        log_albedo = np.take(albedo.log, index, axis=1)
+        log_unlit = np.log(colour) - log_albedo
+        unlit = np.exp(log_unlit)
+        usual = occlusion.variance[index]
+        variance = usual + albedo.variance[index] + np.float32(0.36) * albedo.edge[index]
+        trust = np.minimum(seen.facing[index] * 2.0, 1.0) * (1.0 - occlusion.probability[index]) * (usual / variance)
+        heavy = 1.0 / (np.float32(3.0 * _TAIL) * variance)
         light = person.light
         if light is None:
-            level = np.full(self.points.count, np.float32(np.median(unlit[usable] @ LUMA)), np.float32)
+            level = np.float32((LUMA @ unlit).mean())
             weight = trust / level**2
         else:
             # A step of exposure or white balance moves the whole prior, at once.
-            irradiance = _at_least(basis @ light.astype(np.float32), usable)
-            off = log_colour - albedo.log - np.log(irradiance)
-            robust = trust / (1.0 + np.square(off - np.median(off[usable], axis=0)).mean(axis=1) / (_TAIL * variance))
-            light = light * np.exp((robust @ off) / max(float(robust.sum()), 1e-9))
-            level = irradiance @ LUMA
-            weight = robust / level**2
-        for _ in range(2 if light is not None else 4):
-            solved = solve_light(basis, unlit, weight.astype(np.float32), light, _HOLD)
-            irradiance = _at_least(basis @ solved.astype(np.float32), usable)
-            residual = log_colour - albedo.log - np.log(irradiance)
-            squared = np.square(residual).mean(axis=1)
-            level = irradiance @ LUMA
-            weight = trust / (level**2 * (1.0 + squared / (_TAIL * variance)))
+            irradiance = _at_least(light.astype(np.float32).T @ basis)
+            off = log_unlit - np.log(irradiance)
+            away = np.square(off - _middle(off)).sum(axis=0)
+            weight = trust / (1.0 + away * heavy)
+            light = light * np.exp((off @ weight) / weight.sum())
+            weight /= np.square(LUMA @ irradiance)
+        for _ in range(_RESUMED_SOLVES if light is not None else _FRESH_SOLVES):
+            solved = solve_light(basis, unlit, weight, light, _HOLD)
+            irradiance = _at_least(solved.astype(np.float32).T @ basis)
+            residual = log_unlit - np.log(irradiance)
+            weight = trust / (np.square(LUMA @ irradiance) * (1.0 + np.square(residual).sum(axis=0) * heavy))
         person.light = solved
-        predicted = np.exp(albedo.log) * irradiance
-        return Explained(seen, patches, usable, irradiance, predicted, residual)
+        return Explained(seen, cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance)
 
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
-        albedo = person.albedo
-        noise = np.square(np.float32(_CODE_STEP) / (explained.predicted @ LUMA + np.float32(_FAINTEST)))
+        index, albedo = explained.index, person.albedo
+        noise = np.square(np.float32(_CODE_STEP) / (LUMA @ explained.predicted))
         return person.occlusion.observe(
-            explained.residual, explained.usable, 1.0 / albedo.certainty + noise, albedo.contrast
+            index,
+            explained.residual,
+            albedo.variance[index] + noise,
+            albedo.edge[index],
+            explained.seen.stretch[index],
         )
 
     def _learn(self, person: _Person, explained: Explained, probability: Float32, face: Face) -> None:
-        seen = explained.seen
+        seen, index, albedo = explained.seen, explained.index, person.albedo
         free = 1.0 - probability
-        view = np.square(np.clip((seen.facing - 0.15) * 2.0, 0.0, 1.0))
+        view = np.square(np.minimum((seen.facing[index] - _GRAZING) * 2.0, 1.0))
         misfit = face.residual_px / max(float(face.box[2]), 1.0) / _GOOD_FIT
         centre = seen.pixels.mean(axis=1)
         moved = 0.0 if person.centre is None else float(np.linalg.norm(centre - person.centre)) / seen.spacing_px
         person.centre = centre
         sharp = 1.0 / (1.0 + (0.5 * moved) ** 2) * min(1.0, (seen.spacing_px / 2.0) ** 2)
         quality = sharp * face.confidence / (1.0 + misfit * misfit)
-        weight = explained.usable * view * (free * free + _LEAK) * np.float32(quality)
-        albedo = person.albedo
-        before = albedo.log
-        albedo.learn(explained.residual + albedo.log, weight.astype(np.float32))
-        albedo.reconcile(1 if person.published is not None else 8)
-        bare = explained.usable & self.points.is_bare & (probability < 0.5)
-        if np.count_nonzero(bare) >= _LEAST_POINTS:
-            lit = np.log(np.maximum(explained.patches.colour[bare], np.float32(_FAINTEST))) - before[bare]
-            person.tone.observe(lit.mean(axis=0))
+        if not person.tone.settled:
+            bare = self.points.is_bare[index] & (probability < 0.5)
+            if np.count_nonzero(bare) >= _LEAST_POINTS:
+                unlit = np.log(explained.irradiance[:, bare]) + explained.residual[:, bare]
+                person.tone.observe(unlit.mean(axis=1))
+        log_albedo = explained.residual + np.take(albedo.log, index, axis=1)
+        albedo.learn(index, log_albedo, view * (free * free + _LEAK) * np.float32(quality))
+        albedo.reconcile(1 if person.published is not None else _FIRST_SWEEPS)
 
     def _light(self, person: _Person) -> Illumination:
         assert person.light is not None
         sh = (person.light * np.exp(-person.tone.log_tone)).astype(np.float32)
         return Illumination(sh, exposure_of(sh), white_balance_of(sh))
 
-    def _covered(self, explained: Explained, probability: Float32) -> Occlusion:
-        usable = explained.usable.astype(np.float32)
-        covered = probability * usable
-        regions = self.points.regions.astype(np.float32)
-        shares = (covered @ regions) / np.maximum(usable @ regions, 1.0)
-        fraction = float(covered.sum() / max(float(usable.sum()), 1.0))
-        return Occlusion(fraction, shares.astype(np.float32), probability, explained.usable)
+    def _covered(self, person: _Person, explained: Explained, probability: Float32) -> Occlusion:
+        regions = np.take(self._regions, explained.index, axis=0)
+        shares = (probability @ regions) / np.maximum(regions.sum(axis=0), 1.0)
+        visible = np.zeros(self.points.count, np.bool_)
+        visible[explained.index] = True
+        return Occlusion(float(probability.mean()), shares, person.occlusion.probability, visible)
 
     def _published(self, person: _Person) -> Albedo:
         person.since_published += 1
-        log = (person.albedo.log + person.tone.log_tone).astype(np.float32)
+        log = (person.albedo.log + person.tone.log_tone[:, None]).astype(np.float32)
         if person.published is not None and person.published_log is not None:
             if person.since_published < _PUBLISH_EVERY:
                 return person.published
@@ -254,7 +265,7 @@ class AppearanceStage:
                 return person.published
         known = person.albedo.seen
         person.published = Albedo(
-            points=np.clip(np.exp(log), 0.0, 1.0),
+            points=np.ascontiguousarray(np.clip(np.exp(log), 0.0, 1.0).T),
             seen=known,
             coverage=float((known > 0.5).mean()),
             version=1 if person.published is None else person.published.version + 1,
@@ -263,10 +274,18 @@ class AppearanceStage:
         return person.published
 
 
-def _at_least(irradiance: Float32, usable: NDArray[np.bool_]) -> Float32:
-    floor = np.maximum(np.median(irradiance[usable], axis=0) * np.float32(_LEAST_IRRADIANCE), np.float32(1e-4))
-    floored: Float32 = np.maximum(irradiance, floor)
+def _at_least(irradiance: Float32) -> Float32:
+    """Irradiance (3, M) without the dark where harmonics undershoot."""
+    floor = irradiance.mean(axis=1, keepdims=True) * np.float32(_LEAST_IRRADIANCE)
+    floored: Float32 = np.maximum(irradiance, np.maximum(floor, np.float32(1e-4)))
     return floored
+
+
+def _middle(values: Float32) -> Float32:
+    """Medians (3, 1) over some of the points of (3, M)."""
+    some = values[:, :: max(1, values.shape[1] // _MEDIAN_OF)]
+    half = some.shape[1] // 2
+    return np.partition(some, half, axis=1)[:, half : half + 1]
 
 
 def _points_around(model: FaceModel, points: SkinPoints, set_name: str) -> tuple[NDArray[np.intp], Float32]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tracker.appearance.points import SkinPoints
 from tracker.camera import Camera
-from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, NECK, ROOT, FaceModel
+from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, EYELID_CONTROLS, JAW, NECK, ROOT, FaceModel
 from tracker.rotations import matrix_from_rotvec
 from tracker.types import FaceParams
 
@@ -29,6 +29,8 @@ _GRAZING: Final = 0.15
 """Cosine between normal and view below which a point counts as unseen."""
 _HIDDEN_BEHIND_M: Final = 0.012
 """A point this far behind what covers its place in the picture is hidden."""
+_FAR_M: Final = 1e3
+_PAIR: Final = np.ones((2, 2), np.uint8)
 _CELL: Final = 1.6
 """Side of a depth cell in point spacings."""
 
@@ -47,6 +49,8 @@ class SeenSkin:
     """(P,) cosine between normal and direction to the camera."""
     visible: NDArray[np.bool_]
     """(P,) in the image, facing the camera and not behind other skin."""
+    stretch: Float32
+    """(P,) log of the skin's local area over that of the relaxed face: where it folds or stretches, it looks different."""
     spacing_px: float
     """Distance between neighbouring points in the picture, seen head-on."""
 
@@ -61,6 +65,8 @@ class SkinShape:
     """(3, P) head axes, metres."""
     joints: Float32
     """(J, 3) head axes, metres."""
+    area: Float32
+    """(P,) m^2 between each point's neighbours."""
 
 
 class SkinSurface:
@@ -86,16 +92,32 @@ class SkinSurface:
                 self._moved[joint] = (rows, weights[rows, joint])
         self._carried = 1.0 - weights[:, ROOT]
         self._model = model
+        self._published = len(model.published_names)
+        self._lids = [
+            (side, model.expression_names.index(name))
+            for side, name in enumerate(EYELID_CONTROLS)
+            if name in model.expression_names
+        ]
 
     def shape(self, identity: Float32) -> SkinShape:
         """The relaxed points of identity coefficients (Ni,); keep it while the identity stays."""
         identity = np.asarray(identity, np.float32)
         points = self._template + (self._identity_basis @ identity).reshape(3, -1)
-        return SkinShape(identity, points, self._model.joint_template + self._model.joint_identity @ identity)
+        joints = self._model.joint_template + self._model.joint_identity @ identity
+        return SkinShape(identity, points, joints, self.normals(points)[1])
+
+    def _weights(self, params: FaceParams) -> Float32:
+        """All weights (Ne,) that move the mesh: the published ones and lids that are controls of their own."""
+        weights = np.zeros(self._model.expression_count, np.float32)
+        weights[: self._published] = params.expression
+        for side, index in self._lids:
+            weights[index] = params.eyelids[side]
+        return weights
 
     def evaluate(self, shape: SkinShape, params: FaceParams) -> Float32:
         """Points (3, P) in head axes, metres."""
-        shift = self._expression @ np.asarray(params.expression, np.float32)
+        weights = self._weights(params)
+        shift = self._expression @ weights
         turns = {
             NECK: matrix_from_rotvec(params.neck) - np.eye(3),
             JAW: matrix_from_rotvec(params.jaw) - np.eye(3),
@@ -105,33 +127,41 @@ class SkinSurface:
         if self._correctives is not None:
             features = np.concatenate([turns[joint].ravel() for joint in (NECK, JAW, EYE_LEFT, EYE_RIGHT)])
             shift = shift + self._correctives @ features.astype(np.float32)
+        joints = shape.joints
+        if self._model.joint_expression is not None:
+            joints = joints + self._model.joint_expression @ weights
         points: Float32 = shape.points + shift.reshape(3, -1)
         posed = points.copy()
         for joint, (rows, weight) in self._moved.items():
-            arm = points[:, rows] - shape.joints[joint][:, None]
+            arm = points[:, rows] - joints[joint][:, None]
             posed[:, rows] += (turns[joint].astype(np.float32) @ arm) * weight
         if turns[NECK].any():
-            arm = posed - shape.joints[NECK][:, None]
+            arm = posed - joints[NECK][:, None]
             posed += (turns[NECK].astype(np.float32) @ arm) * self._carried
         return posed
 
-    def normals(self, points: Float32) -> Float32:
-        """Unit normals (3, P) of points (3, P) placed by ``evaluate``, pointing out of the face."""
+    def normals(self, points: Float32) -> tuple[Float32, Float32]:
+        """What points (3, P) placed by ``evaluate`` span with their neighbours.
+
+        Returns:
+            Unit normals (3, P) that point out of the face, and twice the area (P,) between the neighbours in m^2.
+        """
         right, up, left, down = np.take(points, self.points.frame, axis=1).transpose(1, 0, 2)
         a, b = right - left, up - down
         normals = np.empty_like(points)
         normals[0] = a[1] * b[2] - a[2] * b[1]
         normals[1] = a[2] * b[0] - a[0] * b[2]
         normals[2] = a[0] * b[1] - a[1] * b[0]
-        length = np.sqrt(normals[0] ** 2 + normals[1] ** 2 + normals[2] ** 2)
-        normals /= np.maximum(length, 1e-12)
-        return normals
+        area = np.maximum(np.sqrt((normals * normals).sum(axis=0)), np.float32(1e-12))
+        normals /= area
+        return normals, area
 
     def see(self, shape: SkinShape, params: FaceParams, camera: Camera) -> SeenSkin:
         """The points as ``camera`` sees them."""
         rotation = matrix_from_rotvec(params.rotation).astype(np.float32)
         head = self.evaluate(shape, params)
-        normals = rotation @ self.normals(head)
+        normals, area = self.normals(head)
+        normals = rotation @ normals
         points = rotation @ head + np.asarray(params.translation, np.float32)[:, None]
         depth = points[2]
         in_front = depth > _LEAST_DEPTH_M
@@ -148,26 +178,24 @@ class SkinSurface:
         spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
         if visible.any():
             visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px)
-        return SeenSkin(points, normals, pixels, facing, visible, spacing_px)
+        return SeenSkin(points, normals, pixels, facing, visible, np.log(area / shape.area), spacing_px)
 
 
 def _hidden(
     pixels: Float32, depth: Float32, facing: Float32, in_front: NDArray[np.bool_], cell_px: float
 ) -> NDArray[np.bool_]:
     """Points that lie behind others: a depth buffer of the points themselves, a little coarser than their spacing."""
-    # What faces away is as good a cover as what faces the camera, and the rim of the nose is both.
+    # What faces away a little covers as well as what faces the camera; the rim of the nose does both.
+    shown = np.flatnonzero(in_front & (facing > -0.2))
     x = pixels[0] * np.float32(1.0 / cell_px)
     y = pixels[1] * np.float32(1.0 / cell_px)
-    shown = np.flatnonzero(in_front & (facing > -0.2))
     column = (x - x[shown].min()).astype(np.int32) + 1
     row = (y - y[shown].min()).astype(np.int32) + 1
     width, height = int(column[shown].max()) + 2, int(row[shown].max()) + 2
-    buffer = np.full(width * height, np.inf, np.float32)
+    buffer = np.full(width * height, _FAR_M, np.float32)
     cell = np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1)
-    # The last write wins, so write from far to near.
-    order = shown[np.argsort(-depth[shown], kind="stable")]
-    buffer[cell[order]] = depth[order]
-    nearest = cv2.erode(np.minimum(buffer, 1e3).reshape(height, width), np.ones((2, 2), np.uint8)).reshape(-1)
+    np.minimum.at(buffer, cell[shown], depth[shown])
+    nearest = cv2.erode(buffer.reshape(height, width), _PAIR).reshape(-1)
     hidden: NDArray[np.bool_] = depth > nearest[cell] + np.float32(_HIDDEN_BEHIND_M)
     return hidden
 

@@ -2,8 +2,9 @@
 
 Skin twice as dark under twice the light gives the same picture. A prior decides, stated here and nowhere else: skin colour lies
 along two pigment axes (reflectance = pale * exp(-melanin * M - haemoglobin * H): Beer-Lambert as in Tsumura 2003) with the
-spread of a mixed population, cameras expose faces for about 0.7 of white with a spread of 1.5 in either direction, and leave a
-colour cast of about a tenth. All of it is Gaussian in the logarithm, so the posterior mean is linear in the mean log colour.
+spread of a mixed population; cameras expose faces for about 0.7 of white, give or take a factor of 1.5, and leave a colour
+cast of about a tenth in any direction and a third between warm and cold. All of it is Gaussian in the logarithm, so the
+posterior mean is linear in the mean log colour.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _HAEMOGLOBIN_MEAN, _HAEMOGLOBIN_SIGMA = 0.42, 0.15
 _TONE_SIGMA: Final = 0.04
 """What the two pigments do not explain, per channel."""
 _EXPOSURE_MEAN, _EXPOSURE_SIGMA = np.log(0.7), 0.4
-_CAST_SIGMA: Final = 0.10
+_CAST_SIGMA: Final = 0.08
+_WARMTH: Final = np.array([0.20, 0.0, -0.30])
+"""One standard deviation of log colour between a lamp and the white balance."""
 _FRAMES: Final = 30
 
 MEAN_TONE: Final[Float64] = np.log(_PALE) - _MELANIN_MEAN * _MELANIN - _HAEMOGLOBIN_MEAN * _HAEMOGLOBIN
@@ -33,7 +36,9 @@ _TONE_COVARIANCE: Final = (
     + _HAEMOGLOBIN_SIGMA**2 * np.outer(_HAEMOGLOBIN, _HAEMOGLOBIN)
     + _TONE_SIGMA**2 * np.eye(3)
 )
-_LIGHT_COVARIANCE: Final = _EXPOSURE_SIGMA**2 * np.ones((3, 3)) + _CAST_SIGMA**2 * np.eye(3)
+_LIGHT_COVARIANCE: Final = (
+    _EXPOSURE_SIGMA**2 * np.ones((3, 3)) + np.outer(_WARMTH, _WARMTH) + _CAST_SIGMA**2 * np.eye(3)
+)
 _GAIN: Final = _TONE_COVARIANCE @ np.linalg.inv(_TONE_COVARIANCE + _LIGHT_COVARIANCE)
 
 
