@@ -7,11 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import numpy as np
 import pytest
 
+from tools.structured_models.flame_model import flame_face_model
 from tracker.cli import main
+from tracker.face_model.writing import write_face_model
+from tracker.publishing.decoding import decode_frame
+from tracker.publishing.describe import describe_model
+from tracker.publishing.schema import build_schema
+from tracker.publishing.wire import encode_frame, pack
 from tracker.recording import read_take, take_state
 
 
@@ -153,3 +160,33 @@ def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, net
     assert 0 < len(read_take(out / "b_long.npz")) < 472
     assert main(["process", "--quiet", str(first), str(long), "-o", str(out)]) == 0
     assert len(read_take(out / "b_long.npz")) == 472
+
+
+def test_a_model_with_expressions_of_its_own_from_video_to_stream(clip, networks, tmp_path, capsys):
+    model = flame_face_model()
+    write_face_model(tmp_path / "flame.npz", model)
+    assert process(clip, "-o", tmp_path / "flame_take.npz", "--face-model", tmp_path / "flame.npz") == 0
+    assert process(clip, "-o", tmp_path / "take.npz") == 0
+    with np.load(tmp_path / "flame_take.npz") as take, np.load(tmp_path / "take.npz") as own:
+        assert take["expr"].shape == (72, 100)
+        assert take["shape"].shape == (300,)
+        assert np.abs(take["jaw_pose"]).max() > 0.02
+        assert np.abs(take["eyes_pose"]).max() > 0.01
+        # The same face in the same words, whatever the model.
+        jaw = list(take["arkit_names"]).index("jawOpen")
+        assert np.corrcoef(take["arkit"][:, jaw], own["arkit"][:, jaw])[0, 1] > 0.9
+        assert np.abs(take["arkit"] - own["arkit"]).mean() < 0.05
+    picture = tmp_path / "picture.png"
+    shown = ["render", "--quiet", str(tmp_path / "flame_take.npz"), "--video", str(clip), "--picture", str(picture)]
+    assert main([*shown, "--face-model", str(tmp_path / "flame.npz")]) == 0
+    assert picture.exists()
+    capsys.readouterr()
+    assert main(shown) != 0
+    assert "was made with the face model 'flame-structured', not with 'builtin" in capsys.readouterr().err
+    result = read_take(tmp_path / "flame_take.npz").frame(40)
+    schema = build_schema(describe_model(model))
+    packed = encode_frame(result, stream=str(uuid.uuid4()), seq=0, schema=1, t_publish_ns=0)
+    decoded = decode_frame(pack(packed))["faces"][0]
+    assert schema["model"]["expression_names"] == [f"expression{index:03d}" for index in range(100)]
+    np.testing.assert_array_equal(decoded["params"]["expression"], result.faces[0].params.expression)
+    np.testing.assert_array_equal(decoded["params"]["jaw"], result.faces[0].params.jaw)

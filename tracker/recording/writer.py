@@ -156,7 +156,7 @@ class TakeWriter:
     def _start(self, first: FrameResult | None) -> _Sink:
         header = TakeHeader.create(self._model, self._meta, first, with_raw=self._raw, with_landmarks=self._landmarks)
         encoder = RecordEncoder(
-            expression_count=self._model.expression_count,
+            expression_count=len(self._model.published_names),
             identity_count=self._model.identity_count,
             with_raw=self._raw,
             with_landmarks=self._landmarks,
