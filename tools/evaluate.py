@@ -5,6 +5,7 @@
     python tools/evaluate.py steadiness     jitter at rest and lag in motion, raw and smoothed
     python tools/evaluate.py robustness     frames lost and invented: clips, roll, small faces, no faces, darkness
     python tools/evaluate.py identity       does identity hold still, and tell people apart?
+    python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
     python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
 
 Baselines (the mean face, MediaPipe) stand beside. MediaPipe is installed into an environment of its own on first use; --no-peers
@@ -27,11 +28,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-from tools.evaluation import ict, identity, models, robustness, steadiness, stills, synthetic, tracking_models
+from tools.evaluation import flame, ict, identity, models, robustness, steadiness, stills, synthetic, tracking_models
 from tools.evaluation.tracking import Follower
 from tools.peers.client import SubjectError, SubjectProcess
 from tools.peers.environment import PeersError
 from tools.peers.start import start
+from tools.structured_models.flame_model import flame_face_model
 from tracker.errors import ConfigError, TrackerError
 from tracker.face_model import load_face_model
 from tracker.fitting.fitter import FitConfig
@@ -76,6 +78,11 @@ def run_robustness(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_identity(args: argparse.Namespace) -> dict[str, Any]:
     return identity.evaluate(load_face_model(args.face_model), Follower(), _fit(args))
+
+
+def run_flame(args: argparse.Namespace) -> dict[str, Any]:
+    people, every = (1, 6) if args.quick else (2, 3)
+    return flame.evaluate(flame_face_model(), {"builtin": load_face_model()}, Follower(), people=people, every=every)
 
 
 def run_models(args: argparse.Namespace) -> dict[str, Any]:
@@ -173,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
         ("identity", run_identity, "drift, and the difference between people"),
+        ("flame", run_flame, "renders of the FLAME-structured head, in its own parameters and in ARKit's words"),
         ("models", run_models, "built-in, ICT and FLAME-structured heads as the tracker's own"),
     ):
         question = questions.add_parser(name, help=text, description=text)
@@ -187,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
             question.add_argument(
                 "--picture", type=Path, metavar="FILE", help="write the scan coloured by its errors (.png)"
             )
-        else:
+        elif name != "flame":
             question.add_argument("--no-peers", action="store_true", help="without MediaPipe as a baseline")
             question.add_argument("--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit")
         if name in ("synthetic", "steadiness", "identity", "models"):

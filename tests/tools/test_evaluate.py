@@ -55,3 +55,14 @@ def test_steadiness_writes_its_figures(samples: Callable[[str], Path], tmp_path:
     figures = json.loads(target.read_text())
     assert figures["smooth"]["worst"]["landmarks_percent"] < figures["raw"]["worst"]["landmarks_percent"]
     assert figures["lag"]["landmarks_frames"] < 1.0
+
+
+def test_a_quick_look_at_flame_knows_its_joints(networks: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "flame.json"
+    assert evaluate.main(["flame", "--quick", "--json", str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert found["map"]["expressions"] == 51
+    assert found["shape"]["rotation_deg"] < 6.0
+    assert found["shape"]["lid_correlation"] > 0.5
+    assert found["itself"]["arkit"]["correlation"] > 0.2
+    assert found["itself"]["jaw_pitch"]["correlation"] > 0.3
