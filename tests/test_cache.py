@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker.cache import FOLDER_NAME, CacheError, atomic_target, cache_dir, ensure_cache_dir, sha256_of
+from tracker.cache import FOLDER_NAME, CacheError, atomic_target, cache_dir, data_dir, ensure_cache_dir, sha256_of
 
 
 def test_the_variable_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -30,6 +30,31 @@ def test_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, xdg: str, below_ho
     monkeypatch.setenv("XDG_CACHE_HOME", xdg)
     expected = tmp_path / ".cache" if below_home else Path(xdg)
     assert cache_dir() == expected / FOLDER_NAME
+
+
+def test_data_has_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRACKER_DATA", str(tmp_path / "data"))
+    assert data_dir("face_models") == tmp_path / "data" / "face_models" and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"),
+    [
+        ("linux", ".local/share"),
+        ("darwin", "Library/Application Support"),
+        ("win32", "AppData/Local/Data"),
+    ],
+)
+def test_data_lies_where_the_platform_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, platform: str, expected: str
+) -> None:
+    for variable in ("TRACKER_DATA", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", platform)
+    assert data_dir() == tmp_path / expected / FOLDER_NAME
 
 
 def test_a_folder_that_cannot_be_made_is_one_line_with_the_way_out(

@@ -22,7 +22,7 @@ class TrackerConfig:
     encoder: EncoderName = "mediapipe"
     """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair."""
     face_model: str = "builtin"
-    """``builtin`` or a face model file in the neutral format."""
+    """``builtin``, the name of an imported face model, or a file in the neutral format."""
     max_faces: int = 1
     focal_px: float | None = None
     """Focal length in pixels; None: sqrt(W^2 + H^2)."""
@@ -73,8 +73,9 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         help="networks that find the landmarks: 'mediapipe' has 478 points and expression scores, 'light' is a smaller pair",
     )  # fmt: skip
     group.add_argument(
-        "--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit (default: the built-in head)"
-    )
+        "--face-model", default="builtin", metavar="NAME|PATH",
+        help="face model to fit: a name that `tracker models list` shows, or a file (default: the built-in head)",
+    )  # fmt: skip
     group.add_argument("--max-faces", type=int, default=1, metavar="N", help="follow up to N faces (default 1)")
     group.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, if the camera is calibrated")
     group.add_argument(

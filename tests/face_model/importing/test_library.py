@@ -13,6 +13,7 @@ from tools.structured_models.python2_pickle import write_python2_pickle
 from tracker import cli
 from tracker.errors import FaceModelError
 from tracker.face_model import load_face_model
+from tracker.face_model.importing import convert
 from tracker.face_model.importing.convert import chosen_name
 from tracker.face_model.importing.flame import read_flame
 from tracker.face_model.importing.library import find_face_model, imported_names, library_path
@@ -165,6 +166,26 @@ def test_expressions_are_only_for_basel(library: Path, flame_pkl: Path, capsys: 
     assert code == 1 and "goes with the Basel Face Model 2009" in err
     code, _, err = told(capsys, "import", str(flame_pkl), "--expressions", "nowhere.mat")
     assert code == 1 and "--expressions nowhere.mat: no such file" in err
+
+
+def test_ctrl_c_and_failures_leave_nothing(
+    library: Path, flame_pkl: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for trouble, code in ((KeyboardInterrupt(), 130), (FaceModelError("no face is seen"), 1)):
+
+        def stopped(*_: object, trouble: BaseException = trouble) -> None:
+            raise trouble
+
+        monkeypatch.setattr(convert, "complete", stopped)
+        found, out, err = told(capsys, "import", str(flame_pkl))
+        assert found == code and "5023 vertices" in out and "Traceback" not in err
+        assert imported_names() == [] and (not library.is_dir() or list(library.iterdir()) == [])
+
+
+def test_a_hostile_file_is_refused_by_name(library: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "generic_model.pkl").write_bytes(b"cposix\nsystem\n(S'touch OWNED'\ntR.")
+    code, _, err = told(capsys, "import", str(tmp_path / "generic_model.pkl"))
+    assert code == 1 and "is refused: it wants 'posix.system'" in err and err.count("\n") == 1
 
 
 @pytest.mark.slow

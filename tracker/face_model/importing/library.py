@@ -1,4 +1,4 @@
-"""The face models that the user has imported: one npz each in the user's data folder."""
+"""The face models that the user has imported: one npz each in the user's data folder, beside it a picture of its registration."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def find_face_model(name_or_path: str) -> Path:
 
 
 def remove_face_model(name: str) -> Path:
-    """Delete an imported model and return where it was.
+    """Delete an imported model, and the picture of its registration, and return where it was.
 
     Raises:
         FaceModelError: it is the built-in head, there is none of that name, or it cannot be deleted.
@@ -82,6 +82,7 @@ def remove_face_model(name: str) -> Path:
     path = library_path(name)
     try:
         path.unlink()
+        path.with_suffix(".png").unlink(missing_ok=True)
     except OSError as error:
         raise FaceModelError(f"cannot remove {path}: {error.strerror or error}") from error
     return path
