@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +172,16 @@ def test_damaged_landmarks_are_left_out_and_named(flame_pkl: Path, tmp_path: Pat
     assert len(source.notes) == 2 and "only together" in source.notes[0] and "damaged" in source.notes[1]
 
 
-def _changed(flame_pkl: Path, tmp_path: Path, **changes: object) -> Path:
-    content = read_pickle(flame_pkl)
+@cache
+def _content(path: Path) -> dict[str, Any]:
+    content = read_pickle(path)
     assert isinstance(content, dict)
-    content["shapedirs"] = content["shapedirs"][:, :, :20]  # a quicker file; the real one is read above
-    content.update(changes)
+    # A quicker file; the whole one is read above.
+    return {**content, "shapedirs": content["shapedirs"][:, :, :20], "posedirs": content["posedirs"].astype(np.float32)}
+
+
+def _changed(flame_pkl: Path, tmp_path: Path, **changes: object) -> Path:
+    content = {**_content(flame_pkl), **changes}
     path = tmp_path / "generic_model.pkl"
     write_python2_pickle(path, {key: value for key, value in content.items() if value is not None})
     return path
@@ -212,3 +218,19 @@ def test_a_reduced_file_says_so(flame_pkl: Path, tmp_path: Path) -> None:
 
 def test_it_can_be_written_for_2019(tmp_path: Path) -> None:
     assert read_source(write_flame(tmp_path, "2019")).version == "2019"
+
+
+def test_a_folder_as_it_is_downloaded(flame_pkl: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "FLAME2020"
+    folder.mkdir()
+    for file in flame_pkl.parent.iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "female_model.pkl").symlink_to(flame_pkl)
+    source = read_source(folder)
+    assert source.source.endswith("generic_model.pkl") and set(source.embeddings) == {"ibug68", "mediapipe478"}
+    female = read_source(folder / "female_model.pkl")
+    assert (female.name, female.version) == ("flame2020-female", "2020, female")
+    (folder / "generic_model.pkl").rename(folder / "flame2023_no_jaw.pkl")
+    with pytest.raises(FaceModelError, match=r"several files \(female_model\.pkl, flame2023_no_jaw\.pkl\): import one"):
+        read_source(folder)
+    assert read_source(folder / "flame2023_no_jaw.pkl").name == "flame2023-nojaw"

@@ -76,14 +76,14 @@ def read_flame(path: Path, content: Mapping[str, Any] | None = None) -> SourceMo
     shapes = SHAPE_COUNT if components > SHAPE_COUNT else components // 2
     joints_of = np.tensordot(regressor, shapedirs, axes=1)
     expressions = components - shapes
-    version = _version(path)
+    version, kinds = _version(path), _kinds(path)
     embeddings, notes = read_flame_landmarks(path.parent, len(arrays["f"]))
     if components < 400:
         notes.append(f"the file has {shapes} + {expressions} components where the full model has 300 + 100")
     return SourceModel(
-        name="flame" + version.replace(" ", "").lower(),
+        name="flame" + version.replace(" ", "").lower() + "".join(f"-{kind}" for kind in kinds),
         family="flame",
-        version=version or "unknown (the file's name does not say)",
+        version=", ".join([version or "unknown (the file's name does not say)", *kinds]),
         licence=_LICENCES[version],
         source=str(path),
         sha256=sha256_of(path),
@@ -158,3 +158,10 @@ def _version(path: Path) -> str:
         if year in named:
             return year
     return ""
+
+
+def _kinds(path: Path) -> list[str]:
+    """What the file's name says beside the release: a sex, or that the jaw is left to the expressions."""
+    stem = path.stem.lower()
+    sex = ["female"] if "female" in stem else ["male"] if "male" in stem else []
+    return sex + (["nojaw"] if re.search(r"no.?jaw", stem) else [])

@@ -23,6 +23,8 @@ SUPPORTED: Final = (
 _MODEL_SUFFIXES: Final = (".pkl", ".npz", ".mat", ".h5")
 _BESIDE: Final = ("embedding", "mask", "texture", "exp_idx", "front_idx", "model_info", "model_expression", "lm3d")
 """Words in the names of files that lie beside a model and are none."""
+_CHIEF: Final = ("generic_model.pkl", "01_MorphableModel.mat")
+"""The file of a download that is for everybody: FLAME's have a female and a male model too, Basel's attributes and cameras."""
 
 
 def read_source(path: Path, expressions: Path | None = None) -> SourceModel:
@@ -116,6 +118,9 @@ def _read_folder(path: Path, expressions: Path | None) -> SourceModel:
     ]
     if not found:
         raise FaceModelError(f"{path} holds no face model; supported: {SUPPORTED}")
+    chief = [file for file in found if file.name in _CHIEF]
+    if len(chief) == 1:
+        return _read_file(chief[0], expressions)
     if len(found) > 1:
         raise FaceModelError(f"{path} holds several files ({', '.join(f.name for f in found[:6])}): import one of them")
     return _read_file(found[0], expressions)
