@@ -23,6 +23,8 @@ class TrackerConfig:
     """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair."""
     face_model: str = "builtin"
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
+    flame: str | None = None
+    """A FLAME model to publish and record in, where another one is fitted; None: parameters are those of ``face_model``."""
     max_faces: int = 1
     focal_px: float | None = None
     """Focal length in pixels; None: sqrt(W^2 + H^2)."""
@@ -76,6 +78,10 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         "--face-model", default="builtin", metavar="NAME|PATH",
         help="face model to fit: a name that `tracker models list` shows, or a file (default: the built-in head)",
     )  # fmt: skip
+    group.add_argument(
+        "--flame", metavar="NAME|PATH",
+        help="publish and record in this FLAME model's parameters what is fitted with an ARKit-named one",
+    )  # fmt: skip
     group.add_argument("--max-faces", type=int, default=1, metavar="N", help="follow up to N faces (default 1)")
     group.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, if the camera is calibrated")
     group.add_argument(
@@ -99,6 +105,7 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
     return TrackerConfig(
         encoder=args.encoder,
         face_model=args.face_model,
+        flame=args.flame,
         max_faces=args.max_faces,
         focal_px=args.focal,
         fov_deg=args.fov,

@@ -16,6 +16,7 @@ from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
 from tracker.face_model import FaceModel, load_face_model
+from tracker.face_model.retarget import Retarget
 from tracker.fitting.stage import FitStage
 from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
@@ -46,7 +47,9 @@ class FrameTracker:
         """
         threadpool_limits(limits=1, user_api="blas")
         self.config = config or TrackerConfig()
-        self.model: FaceModel = model or load_face_model(self.config.face_model)
+        self._fitted: FaceModel = model or load_face_model(self.config.face_model)
+        flame = self.config.flame
+        self._retarget = None if flame is None else Retarget(self._fitted, load_face_model(flame))
         threads, precision = self.config.threads, self.config.precision
         # Compiling networks takes most of the start-up and runs outside the interpreter lock.
         with ThreadPoolExecutor(1) as pool:
@@ -55,7 +58,12 @@ class FrameTracker:
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
         self._fit = self._fit_stage()
-        self._appearance = AppearanceStage(self.model) if self.config.appearance else None
+        self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
+
+    @property
+    def model(self) -> FaceModel:
+        """The face model whose parameters results hold."""
+        return self._fitted if self._retarget is None else self._retarget.target
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
@@ -74,6 +82,8 @@ class FrameTracker:
             start = perf_counter_ns()
             faces = self._appearance.process(frame.image, faces, camera, frame.t_capture_ns)
             stage_ms["appearance"] = (perf_counter_ns() - start) * 1e-6
+        if self._retarget is not None:
+            faces = tuple(self._retarget(face) for face in faces)
         return FrameResult(
             index=frame.index,
             t_capture_ns=frame.t_capture_ns,
@@ -103,4 +113,4 @@ class FrameTracker:
 
     def _fit_stage(self) -> FitStage:
         smoothing = SmoothingConfig(enabled=self.config.smoothing)
-        return FitStage(self.model, self._set_name, smoothing=smoothing)
+        return FitStage(self._fitted, self._set_name, smoothing=smoothing)

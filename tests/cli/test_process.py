@@ -190,3 +190,17 @@ def test_a_model_with_expressions_of_its_own_from_video_to_stream(clip, networks
     assert schema["model"]["expression_names"] == [f"expression{index:03d}" for index in range(100)]
     np.testing.assert_array_equal(decoded["params"]["expression"], result.faces[0].params.expression)
     np.testing.assert_array_equal(decoded["params"]["jaw"], result.faces[0].params.jaw)
+
+
+def test_the_built_in_heads_fit_in_flames_parameters(clip, networks, tmp_path, capsys):
+    write_face_model(tmp_path / "flame.npz", flame_face_model())
+    assert process(clip, "-o", tmp_path / "told.npz", "--flame", tmp_path / "flame.npz") == 0
+    assert process(clip, "-o", tmp_path / "own.npz") == 0
+    with np.load(tmp_path / "told.npz") as told, np.load(tmp_path / "own.npz") as own:
+        assert told["expr"].shape == (72, 100)
+        assert told["shape"].shape == (300,)
+        np.testing.assert_allclose(told["arkit"], own["arkit"], atol=1e-6)
+        np.testing.assert_allclose(told["eyes_pose"], own["eyes_pose"], atol=1e-6)
+    capsys.readouterr()
+    assert process(clip, "-o", tmp_path / "x.npz", "--flame", "builtin") != 0
+    assert "has no ARKit map" in capsys.readouterr().err

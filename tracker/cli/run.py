@@ -82,10 +82,11 @@ def run(args: argparse.Namespace) -> int:
         report = _Report(args.quiet)
         # What a typing mistake can spoil comes first, the networks (the slow part) last.
         source = stack.enter_context(_open(args, report.event))
-        model = _load_model(config)
-        publisher = stack.enter_context(_open_publisher(publishing, model))
+        model = _load_model(config.face_model)
+        published = model if config.flame is None else _load_model(config.flame)
+        publisher = stack.enter_context(_open_publisher(publishing, published))
         report.publisher = publisher
-        writer = _open_writer(args, model, source, config, stack)
+        writer = _open_writer(args, published, source, config, stack)
         hub = stack.enter_context(_open_bridges(args.to, report))
         report.say(f"loading networks ({config.encoder}) ...")
         started = time.monotonic()
@@ -165,10 +166,10 @@ def _open(args: argparse.Namespace, on_event: Callable[[str, str], None]) -> Fra
     return source if source.live or args.speed == 0 else PacedSource(source, args.speed)
 
 
-def _load_model(config: TrackerConfig) -> FaceModel:
+def _load_model(name: str) -> FaceModel:
     from tracker.face_model import load_face_model
 
-    return load_face_model(config.face_model)
+    return load_face_model(name)
 
 
 def _open_publisher(publishing: PublishConfig, model: FaceModel) -> Publisher:
