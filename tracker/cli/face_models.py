@@ -7,13 +7,16 @@ import json
 import sys
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from tracker.face_model import FaceModel
     from tracker.face_model.importing.source_model import SourceModel
+
+_FAMILIES: Final = {"flame": "FLAME", "basel": "Basel Face Model", "gnm": "GNM Head", "ict": "ICT-FaceKit"}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -128,7 +131,7 @@ def _meta(path: Path) -> dict[str, object]:
 
 def _found(source: SourceModel) -> list[tuple[str, str]]:
     lines = [
-        ("found", f"{source.family} {source.version}"),
+        ("found", f"{_FAMILIES.get(source.family, source.family)} {source.version}"),
         ("in", source.source),
         ("mesh", f"{source.vertex_count} vertices, {len(source.faces)} triangles"),
         ("components", f"{source.identity_count} identity, {source.expression_count} expression"),
@@ -192,10 +195,7 @@ def _limits(model: FaceModel) -> list[str]:
     return limits
 
 
-def _say(console: object, lines: list[tuple[str, str]]) -> None:
-    from rich.console import Console
-
-    assert isinstance(console, Console)
+def _say(console: Console, lines: list[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         console.print(f"{label:<{width}}  {text}", markup=False, soft_wrap=True)

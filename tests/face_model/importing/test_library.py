@@ -195,7 +195,7 @@ def test_flame_is_imported_and_used_by_name(
     pytest.importorskip("scipy", reason="registration needs scipy")
     code, out, err = told(capsys, "import", str(flame_pkl), "--name", "mine")
     assert code == 0, err
-    for part in ("flame 2020", "5023 vertices", "300 identity, 100 expression", "non-commercial", "imported as 'mine'"):
+    for part in ("FLAME 2020", "5023 vertices", "300 identity, 100 expression", "non-commercial", "imported as 'mine'"):
         assert part in out
     assert [path.name for path in library.iterdir()] == ["mine.npz"]
     model = load_face_model("mine")
