@@ -36,8 +36,12 @@ def _import(args: argparse.Namespace) -> int:
     console = Console(highlight=False)
     if args.name is not None:
         library_path(args.name)  # refuse before the long work
-    with console.status(f"reading {args.path}"):
-        source = read_source(args.path.expanduser(), args.expressions.expanduser() if args.expressions else None)
+    with console.status(f"reading {args.path}") as status:
+        source = read_source(
+            args.path.expanduser(),
+            args.expressions.expanduser() if args.expressions else None,
+            lambda done, total: status.update(f"reading {args.path}: {done} of {total} files"),
+        )
     name = chosen_name(source, args.name, force=args.force)
     _say(console, _found(source))
     columns = (
@@ -52,9 +56,10 @@ def _import(args: argparse.Namespace) -> int:
         def progress(step: str, done: float) -> None:
             bars.update(task, description=step, completed=done)
 
-        imported = import_face_model(source, name, progress)
+        imported = import_face_model(source, name, progress, arkit_expressions=args.arkit_expressions)
     for line in imported.report.lines():
         console.print(line, markup=False, soft_wrap=True)
+    console.print(f"look at the landmarks: {imported.picture}", markup=False, soft_wrap=True)
     console.print(f"imported as '{name}': {imported.path}", markup=False, soft_wrap=True)
     console.print(f"track with it: tracker run --face-model {name}", markup=False, soft_wrap=True)
     return 0

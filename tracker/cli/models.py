@@ -66,6 +66,11 @@ def _add_face_model_actions(actions: argparse._SubParsersAction[argparse.Argumen
         metavar="FILE",
         help="Basel 2009: 3DDFA's Model_Expression.mat or Guo's Exp_Pca.bin (with std_exp.txt), trimIndex beside it",
     )
+    bring.add_argument(
+        "--arkit-expressions",
+        action="store_true",
+        help="replace the file's expressions by the built-in head's 52, carried over (done anyway when it has none)",
+    )
     bring.add_argument("--force", action="store_true", help="replace a model of that name")
     info = actions.add_parser("info", help="what a face model has and what it cannot do")
     info.add_argument("model", metavar="NAME|PATH", help="builtin, an imported model, or a file in our format")

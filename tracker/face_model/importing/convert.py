@@ -29,6 +29,8 @@ class Imported:
     """Of the model's content."""
     model: FaceModel
     report: RegistrationReport
+    picture: Path
+    """Both heads with their landmarks, for a look at whether the registration is right."""
 
 
 def chosen_name(source: SourceModel, name: str | None, *, force: bool = False) -> str:
@@ -46,14 +48,16 @@ def chosen_name(source: SourceModel, name: str | None, *, force: bool = False) -
     return chosen
 
 
-def import_face_model(source: SourceModel, name: str, progress: Progress) -> Imported:
+def import_face_model(
+    source: SourceModel, name: str, progress: Progress, *, arkit_expressions: bool = False
+) -> Imported:
     """Complete a foreign model and put it into the library under ``name``, over one of that name.
 
     Raises:
         FaceModelError: it cannot be registered to the built-in head, or cannot be written.
     """
     path = library_path(name)
-    model, report = complete(source, progress)
+    model, report = complete(source, progress, arkit_expressions=arkit_expressions)
     meta = {
         **model.meta,
         "family": source.family,
@@ -64,7 +68,9 @@ def import_face_model(source: SourceModel, name: str, progress: Progress) -> Imp
     }
     model = replace(model, name=name, version=source.version, licence=source.licence, meta=meta)
     sha256 = write_face_model(path, model)
-    return Imported(path, name, sha256, replace(model, sha256=sha256), report)
+    picture = path.with_suffix(".png")
+    report.write_picture(picture)
+    return Imported(path, name, sha256, replace(model, sha256=sha256), report, picture)
 
 
 __all__ = ["Imported", "Progress", "chosen_name", "import_face_model", "read_source"]

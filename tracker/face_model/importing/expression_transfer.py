@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
-from tracker.face_model.importing.extra import scipy_sparse
+from tracker.face_model.importing.optional import require
 from tracker.face_model.importing.registration.correspondence import Correspondence
 from tracker.face_model.importing.registration.harmonic import extend
 from tracker.face_model.importing.registration.head_template import HeadTemplate, head_template
-from tracker.face_model.importing.registration.surface import edges_of
+from tracker.face_model.importing.registration.surface import PURPOSE, edges_of
 from tracker.face_model.model import FaceModel
 
 Float32 = NDArray[np.float32]
@@ -96,7 +96,7 @@ def _transfer(
     template: HeadTemplate, rest: Float64, deltas: Float64, shape: Float64, correspondence: Correspondence
 ) -> Float64:
     """(n, 3, E) displacements of the deformed skin, mesh coordinates."""
-    sparse = scipy_sparse()
+    sparse = require("scipy.sparse", PURPOSE)
     faces = template.faces
     count, expressions = len(rest), deltas.shape[2]
     turn = correspondence.to_builtin.inverse.rotation
@@ -127,7 +127,7 @@ def _transfer(
     system = (operator.T @ operator + sparse.diags(hold**2)).tocsc()
     right = operator.T @ wanted.reshape(3 * len(faces), -1)
     right += (hold**2)[:, None] * (moved * scale).reshape(count, -1)
-    solved: Float64 = sparse.linalg.splu(system).solve(np.ascontiguousarray(right))
+    solved: Float64 = require("scipy.sparse.linalg", PURPOSE).splu(system).solve(np.ascontiguousarray(right))
     return solved.reshape(count, 3, expressions)
 
 

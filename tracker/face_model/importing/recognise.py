@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from tracker.errors import FaceModelError
 from tracker.face_model.importing.basel import read_bfm2009, read_bfm_h5
 from tracker.face_model.importing.flame import is_flame, read_flame
 from tracker.face_model.importing.gnm import is_gnm, read_gnm
+from tracker.face_model.importing.ict import is_ict, read_ict
 from tracker.face_model.importing.pickles import read_pickle
 from tracker.face_model.importing.source_model import SourceModel
 
@@ -27,12 +28,15 @@ _CHIEF: Final = ("generic_model.pkl", "01_MorphableModel.mat")
 """The file of a download that is for everybody: FLAME's have a female and a male model too, Basel's attributes and cameras."""
 
 
-def read_source(path: Path, expressions: Path | None = None) -> SourceModel:
+def read_source(
+    path: Path, expressions: Path | None = None, step: Callable[[int, int], None] | None = None
+) -> SourceModel:
     """Recognise a foreign face model by its content and read it.
 
     Args:
         path: a file, or a folder that holds one model.
         expressions: an expression basis that does not come with the model (Basel Face Model 2009).
+        step: told how many files are read and how many there are, where there are many.
 
     Raises:
         FaceModelError: nothing is there, it is no face model, or of a kind that is not supported.
@@ -41,7 +45,10 @@ def read_source(path: Path, expressions: Path | None = None) -> SourceModel:
         raise FaceModelError(f"cannot import {path}: no such file or folder")
     if expressions is not None and not expressions.exists():
         raise FaceModelError(f"--expressions {expressions}: no such file or folder")
-    source = _read_folder(path, expressions) if path.is_dir() else _read_file(path, expressions)
+    if is_ict(path):
+        source = read_ict(path, step)
+    else:
+        source = _read_folder(path, expressions) if path.is_dir() else _read_file(path, expressions)
     if expressions is not None and not (source.family == "basel" and source.version.startswith("2009")):
         raise FaceModelError(
             f"--expressions goes with the Basel Face Model 2009; {source.name} has its own expressions"

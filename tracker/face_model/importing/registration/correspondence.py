@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from tracker.face_model.importing.registration import nicp
 from tracker.face_model.importing.registration.head_template import (
     EDGES,
     IRISES,
+    LIDS,
     LOWER_CONTOUR,
     NOSE_AND_BROWS,
     HeadTemplate,
@@ -114,7 +115,7 @@ def register(
     chosen = _skin_of(triangles, len(points), seen) if skin_faces is None else np.asarray(skin_faces, np.intp)
     told(0.1)
     shape = builtin.template.astype(np.float64)
-    schedules = (nicp.STAGES[:_FIRST_STAGES], nicp.STAGES)
+    schedules = (tuple(replace(stage, rounds=1) for stage in nicp.STAGES[:_FIRST_STAGES]), nicp.STAGES)
     total = sum(stage.rounds for stages in schedules for stage in stages)
     done = 0
 
@@ -162,7 +163,8 @@ def check_mesh(vertices: Float64, faces: Int) -> None:
 def _skin_of(faces: Int, vertex_count: int, seen: SeenLandmarks) -> Int:
     """Triangles of the connected parts that landmarks other than those of the eyes fall on."""
     label = components(faces, vertex_count)
-    inner = np.setdiff1d(np.arange(478), IRISES)
+    # What is seen of lids may be the eyeball behind them.
+    inner = np.setdiff1d(np.arange(478), [*IRISES, *LIDS])
     hit = inner[seen.weight[inner] > 0.1]
     votes = np.bincount(label[faces[seen.faces[hit], 0]], minlength=label.max() + 1)
     skin = np.flatnonzero(votes > 0.02 * votes.sum())

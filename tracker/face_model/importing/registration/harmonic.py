@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.face_model.importing.extra import scipy_sparse
-from tracker.face_model.importing.registration.surface import components, edges_of
+from tracker.face_model.importing.optional import require
+from tracker.face_model.importing.registration.surface import PURPOSE, components, edges_of
 
 Float64 = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ def extend(values: Float64, known: NDArray[np.bool_], faces: NDArray[np.intp]) -
         known: (V,).
         faces: (F, 3).
     """
-    sparse = scipy_sparse()
+    sparse = require("scipy.sparse", PURPOSE)
     count = len(values)
     out = np.where(known[:, None], values, 0.0)
     label = components(faces, count)
@@ -36,5 +36,7 @@ def extend(values: Float64, known: NDArray[np.bool_], faces: NDArray[np.intp]) -
     degree = np.asarray(adjacency.sum(axis=1)).ravel()
     laplacian = (sparse.diags(degree) - adjacency).tocsr()[free]
     right = -(laplacian[:, np.flatnonzero(known)] @ values[known])
-    out[free] = sparse.linalg.splu(laplacian[:, free].tocsc()).solve(np.ascontiguousarray(right))
+    out[free] = (
+        require("scipy.sparse.linalg", PURPOSE).splu(laplacian[:, free].tocsc()).solve(np.ascontiguousarray(right))
+    )
     return out

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.face_model.importing.extra import scipy_sparse
-from tracker.face_model.importing.registration.surface import Surface, SurfacePoints, edges_of, vertex_normals
+from tracker.face_model.importing.optional import require
+from tracker.face_model.importing.registration.surface import PURPOSE, Surface, SurfacePoints, edges_of, vertex_normals
 
 Float64 = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -174,7 +174,8 @@ class _Solver:
     """The sparse least squares of one template."""
 
     def __init__(self, template: Float64, faces: Int) -> None:
-        self._sparse: Any = scipy_sparse()
+        self._sparse: Any = require("scipy.sparse", PURPOSE)
+        self._linalg: Any = require("scipy.sparse.linalg", PURPOSE)
         self._faces = faces
         self._homogeneous = np.column_stack([template, np.ones(len(template))])
         edges, _, _ = edges_of(faces)
@@ -185,6 +186,10 @@ class _Solver:
         self._stiff = self._sparse.kron(laplacian, self._sparse.eye(4), format="csr")
         self._columns = np.arange(4 * count).reshape(count, 4)
         self._count = count
+        # Which unknown is eliminated when depends on the triangles alone: it is found once, vertex by vertex.
+        pattern = (laplacian + self._sparse.eye(count)).tocsc()
+        by_vertex = np.argsort(self._factors(pattern, "MMD_AT_PLUS_A").perm_c)
+        self._order = self._columns[by_vertex].ravel()
 
     def identity(self) -> Float64:
         """(4n, 3) transforms that do nothing."""
@@ -208,11 +213,13 @@ class _Solver:
             full = system + marking.T @ self._scaled(marking, counted**2)
             pulled = right[:, axes] + marking.T @ (counted[:, None] ** 2 * goal[:, axes])
             # A vertex with no match and no stiff neighbour would leave the system singular.
-            full = (full + 1e-9 * self._sparse.eye(full.shape[0])).tocsc()
-            result[:, axes] = self._sparse.linalg.splu(
-                full, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0
-            ).solve(np.ascontiguousarray(pulled))
+            full = (full + 1e-9 * self._sparse.eye(full.shape[0])).tocsr()[self._order][:, self._order].tocsc()
+            solved = self._factors(full, "NATURAL").solve(np.ascontiguousarray(pulled[self._order]))
+            result[self._order[:, None], axes] = solved
         return result
+
+    def _factors(self, system: Any, order: str) -> Any:
+        return self._linalg.splu(system, permc_spec=order, options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
 
     def _rows(self, vertices: Int, share: Float64) -> Any:
         """One row per point: the weighted sum of its corners' transformed positions."""

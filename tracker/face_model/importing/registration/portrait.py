@@ -84,7 +84,7 @@ class Viewer:
         """
         points: Float64 = np.asarray(vertices, np.float64)
         triangles = np.asarray(faces, np.int32)
-        middle, eyes = self._face_place(points, triangles, colour)
+        middle, eyes = self.face_place(points, triangles, colour)
         normals = NormalField(triangles, len(points))(points.astype(np.float32)).astype(np.float64)
         total, votes = np.zeros((POINTS, 3)), np.zeros(POINTS)
         squared = np.zeros(POINTS)
@@ -92,8 +92,8 @@ class Viewer:
         face, share = np.zeros(POINTS, np.intp), np.tile([1.0, 0.0, 0.0], (POINTS, 1))
         found_views = 0
         for yaw, pitch in VIEWS:
-            turn = _view(yaw, pitch)
-            view = _Picture.take(points, triangles, normals, colour, turn, middle, eyes)
+            turn = view_of(yaw, pitch)
+            view = Picture.take(points, triangles, normals, colour, turn, middle, eyes)
             found = self.find(view.image)
             if found is None:
                 continue
@@ -145,7 +145,7 @@ class Viewer:
 
     def _look(
         self, vertices: Float64, triangles: NDArray[np.int32], colour: Float64 | None
-    ) -> tuple[FaceObservation, _Picture] | None:
+    ) -> tuple[FaceObservation, Picture] | None:
         """A frontal picture in which the mesh fills the frame, and the face in it."""
         low, high = vertices.min(axis=0), vertices.max(axis=0)
         normals = NormalField(triangles, len(vertices))(vertices.astype(np.float32)).astype(np.float64)
@@ -154,13 +154,13 @@ class Viewer:
             middle = (low + high) / 2
             middle[1] = high[1] - share * (high[1] - low[1]) / 2
             reach = share * float(np.max(high[:2] - low[:2]))
-            view = _Picture.take(vertices, triangles, normals, colour, _view(0.0, 0.0), middle, reach * _EYES_PX / 420)
+            view = Picture.take(vertices, triangles, normals, colour, view_of(0.0, 0.0), middle, reach * _EYES_PX / 420)
             found = self.find(view.image)
             if found is not None:
                 return found, view
         return None
 
-    def _face_place(
+    def face_place(
         self, vertices: Float64, triangles: NDArray[np.int32], colour: Float64 | None
     ) -> tuple[Float64, float]:
         """The middle of the face and the distance of its outer eye corners, in mesh units."""
@@ -193,7 +193,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
+class Picture:
     """A picture of a mesh and which triangle each pixel shows."""
 
     image: ImageRGB
@@ -205,6 +205,8 @@ class _Picture:
     faces: NDArray[np.int32]
     unit: float
     """Mesh units per unit of ``in_camera``."""
+    middle: Float64
+    turn: Float64
 
     @classmethod
     def take(
@@ -216,7 +218,8 @@ class _Picture:
         turn: Float64,
         middle: Float64,
         eyes: float,
-    ) -> _Picture:
+    ) -> Picture:
+        """A picture of a mesh turned by ``turn`` (3, 3), whose face is about ``middle`` (3,) with eyes ``eyes`` apart."""
         distance = _DISTANCE * eyes
         camera = Camera.for_image(SIZE_PX, SIZE_PX, _EYES_PX * _DISTANCE)
         # In units of the eye distance, so that near planes mean the same for millimetres and metres.
@@ -235,7 +238,12 @@ class _Picture:
         image = (np.clip(smooth, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
         triangle = np.full(SIZE_PX * SIZE_PX, -1, np.int32)
         triangle[raster.pixel] = raster.face
-        return cls(image, triangle.reshape(SIZE_PX, SIZE_PX), camera, in_camera, vertices, faces, eyes)
+        return cls(image, triangle.reshape(SIZE_PX, SIZE_PX), camera, in_camera, vertices, faces, eyes, middle, turn)
+
+    def project(self, points: NDArray[np.floating]) -> Float64:
+        """Picture points (n, 2) of places (n, 3) on the mesh."""
+        moved = ((np.asarray(points, np.float64) - self.middle) @ self.turn.T) / self.unit + [0.0, 0.0, _DISTANCE]
+        return np.asarray(self.camera.project(moved), np.float64)
 
     def lift(self, points: Float64) -> _Seen:
         """What lies under picture points (n, 2)."""
@@ -264,8 +272,8 @@ class _Picture:
         return _Seen(hit, safe, share, position, cosine)
 
 
-def _view(yaw: float, pitch: float) -> Float64:
-    """Head axes to camera axes for a head turned by these angles."""
+def view_of(yaw: float, pitch: float) -> Float64:
+    """(3, 3): head axes to camera axes for a head turned by these angles."""
     facing = np.diag([1.0, -1.0, -1.0])
     return facing @ matrix_from_rotvec(np.array([0.0, yaw, 0.0])) @ matrix_from_rotvec(np.array([pitch, 0.0, 0.0]))
 

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.face_model.importing.extra import scipy_spatial
+from tracker.face_model.importing.optional import require
 
 Float64 = NDArray[np.float64]
 Int = NDArray[np.intp]
 
+PURPOSE: Final = "registering face models"
 _NEIGHBOURS: Final = 16
 _CHUNK: Final = 4096
 
@@ -85,7 +86,7 @@ class Surface:
         middles = corners.mean(axis=1)
         # Large triangles reach far from their middle: their corners stand in for them as well.
         anchors = np.concatenate([middles, *(0.5 * (middles + corners[:, k]) for k in range(3))])
-        _, found = scipy_spatial().cKDTree(anchors).query(asked, count)
+        _, found = require("scipy.spatial", PURPOSE).cKDTree(anchors).query(asked, count)
         candidates = np.asarray(found, np.intp).reshape(len(asked), count) % len(corners)
         facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         facing /= np.linalg.norm(facing, axis=1, keepdims=True)
