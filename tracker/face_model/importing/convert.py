@@ -9,7 +9,6 @@ from pathlib import Path
 from tracker import __version__
 from tracker.errors import FaceModelError
 from tracker.face_model.importing.library import imported_names, library_path
-from tracker.face_model.importing.recognise import read_source
 from tracker.face_model.importing.source_model import SourceModel
 from tracker.face_model.importing.transfer import RegistrationReport, complete
 from tracker.face_model.model import FaceModel
@@ -71,6 +70,3 @@ def import_face_model(
     picture = path.with_suffix(".png")
     report.write_picture(picture)
     return Imported(path, name, sha256, replace(model, sha256=sha256), report, picture)
-
-
-__all__ = ["Imported", "Progress", "chosen_name", "import_face_model", "read_source"]
