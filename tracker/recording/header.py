@@ -69,7 +69,7 @@ class TakeHeader:
                 "identity_count": model.identity_count,
                 "expression_names": list(model.published_names),
             },
-            "flame_release": model.name if is_flame(model) else None,
+            "flame_release": _flame_release(model),
             "arkit_names": list(ARKIT_NAMES),
             "units": _UNITS,
             "axes": _AXES,
@@ -84,10 +84,6 @@ class TakeHeader:
             _published(model),
             np.asarray(model.source_origin, np.float32),
         )
-
-    @property
-    def model_name(self) -> str:
-        return str(self.meta["model"]["name"])
 
     @property
     def is_flame(self) -> bool:
@@ -155,6 +151,13 @@ class TakeHeader:
             raise ValueError("its clock or its expression names are missing")
         _ = header.rate
         return header
+
+
+def _flame_release(model: FaceModel) -> str | None:
+    """What an imported FLAME says of itself, which outlives the name that its user gave it."""
+    if not is_flame(model):
+        return None
+    return f"FLAME {model.version}" if "family" in model.meta else model.name
 
 
 def _published(model: FaceModel) -> Float32:
