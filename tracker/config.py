@@ -25,6 +25,8 @@ class TrackerConfig:
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
     flame: str | None = None
     """A FLAME model to publish and record in, where another one is fitted; None: parameters are those of ``face_model``."""
+    identity: str | None = None
+    """What `tracker enroll` has written: the person to expect."""
     max_faces: int = 1
     focal_px: float | None = None
     """Focal length in pixels; None: sqrt(W^2 + H^2)."""
@@ -82,6 +84,7 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         "--flame", metavar="NAME|PATH",
         help="publish and record in this FLAME model's parameters what is fitted with an ARKit-named one",
     )  # fmt: skip
+    group.add_argument("--identity", metavar="ME.NPZ", help="the person to expect, as `tracker enroll` has written it")
     group.add_argument("--max-faces", type=int, default=1, metavar="N", help="follow up to N faces (default 1)")
     group.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, if the camera is calibrated")
     group.add_argument(
@@ -106,6 +109,7 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
         encoder=args.encoder,
         face_model=args.face_model,
         flame=args.flame,
+        identity=args.identity,
         max_faces=args.max_faces,
         focal_px=args.focal,
         fov_deg=args.fov,

@@ -26,6 +26,10 @@ class FaceModelError(TrackerError):
     """A face model file is missing, damaged or of an unknown kind."""
 
 
+class EnrolmentError(TrackerError):
+    """A person cannot be enrolled, or an enrolment cannot be used."""
+
+
 class PublishError(TrackerError):
     """A socket cannot be bound or a peer sent something unreadable."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracker.errors import ConfigError
 from tracker.latency import age_ms
 from tracker.pipeline import Pipeline
 from tracker.publishing.control import Handler
@@ -16,7 +17,7 @@ from tracker.publishing.publisher import Publisher
 from tracker.recording import TakeWriter
 from tracker.sources.base import FrameSource
 from tracker.tracking import FrameTracker
-from tracker.types import FrameResult
+from tracker.types import FrameResult, Notice
 
 _STATUS_PERIOD_S = 0.5
 _RATE_WINDOW_S = 2.0
@@ -68,6 +69,7 @@ class LiveSession:
         self._writer = writer
         self._forward = forward
         self._pipeline = Pipeline(source, tracker)
+        self._on_notice: Callable[[Notice], None] = lambda notice: None
         self._stop = threading.Event()
         self._captured_s: deque[float] = deque()
         """When the frames of the latest results were captured."""
@@ -83,31 +85,55 @@ class LiveSession:
         self._stop.set()
 
     def handlers(self) -> Mapping[str, Handler]:
-        """The control verbs of a session: ``schema``, ``recenter``, ``stop``."""
+        """The control verbs of a session: ``schema``, ``recenter``, ``calibrate``, ``stop``."""
 
         def recenter(request: Mapping[str, Any]) -> dict[str, Any]:
             self._tracker.request_recenter()
-            self._publisher.event("recentered")
             return {"ok": True}
+
+        def calibrate(request: Mapping[str, Any]) -> dict[str, Any]:
+            mode, gaze = request.get("mode", "neutral"), request.get("gaze", False)
+            if mode not in ("neutral", "off", "status") or not isinstance(gaze, bool):
+                raise ConfigError(
+                    "calibrate takes mode neutral, off or status, and gaze true or false; "
+                    f"got mode {mode!r:.40}, gaze {gaze!r:.40}"
+                )
+            if mode == "neutral":
+                self._tracker.request_calibration(gaze=gaze)
+            elif mode == "off":
+                self._tracker.end_calibration()
+            status = self._tracker.calibration_status
+            answer = {"ok": True, "state": status.state, "ticket": status.ticket}
+            return answer if status.reason is None else {**answer, "reason": status.reason}
 
         def stop(request: Mapping[str, Any]) -> dict[str, Any]:
             self.stop()
             return {"ok": True}
 
-        return {"schema": lambda request: self._publisher.schema, "recenter": recenter, "stop": stop}
+        return {
+            "schema": lambda request: self._publisher.schema,
+            "recenter": recenter,
+            "calibrate": calibrate,
+            "stop": stop,
+        }
 
     def run(
-        self, frames: int | None = None, on_status: Callable[[SessionStatus], None] = lambda status: None
+        self,
+        frames: int | None = None,
+        on_status: Callable[[SessionStatus], None] = lambda status: None,
+        on_notice: Callable[[Notice], None] = lambda notice: None,
     ) -> SessionStatus:
         """Work until the end; returns the final status.
 
         Args:
             frames: stop after this many.
             on_status: called every half second from a thread of the session, also while no frame comes.
+            on_notice: called with what is published as events: calibrated, another person ...
 
         Raises:
             tracker.errors.TrackerError: a stage failed for a reason the user can mend.
         """
+        self._on_notice = on_notice
         # What a camera captured while the networks were loading is no sign of a slow machine.
         self._dropped_before = self._source.dropped
         watcher = threading.Thread(target=self._watch, args=(on_status,), name="tracker-status", daemon=True)
@@ -142,6 +168,9 @@ class LiveSession:
     def _deliver(self, result: FrameResult) -> None:
         started = time.perf_counter_ns()
         self._publisher.publish(result)
+        for notice in result.notices:
+            self._publisher.event(notice.kind, **{"frame": result.index, **notice.fields})
+            self._on_notice(notice)
         self._forward(result)
         latency_ms = age_ms(result)
         self._pipeline.metrics.record("latency", latency_ms)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter_ns
 
 from threadpoolctl import threadpool_limits
@@ -15,8 +16,11 @@ from tracker.appearance import AppearanceStage
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
+from tracker.detection.cuts import CutDetector
+from tracker.enrolment.file import Enrolment, read_enrolment
 from tracker.face_model import FaceModel, load_face_model
 from tracker.face_model.retarget import Retarget
+from tracker.fitting.neutral import CalibrationStatus
 from tracker.fitting.stage import FitStage
 from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
@@ -30,6 +34,8 @@ class EncodedFrame:
     frame: Frame
     observations: list[FaceObservation]
     stage_ms: dict[str, float]
+    cut: bool = False
+    """Whether the frame begins another shot."""
 
 
 class FrameTracker:
@@ -50,6 +56,10 @@ class FrameTracker:
         self._fitted: FaceModel = model or load_face_model(self.config.face_model)
         flame = self.config.flame
         self._retarget = None if flame is None else Retarget(self._fitted, load_face_model(flame))
+        self.enrolment: Enrolment | None = None
+        if self.config.identity is not None:
+            self.enrolment = read_enrolment(Path(self.config.identity))
+            self.enrolment.check_model(self._fitted.name, self._fitted.sha256, self.config.identity)
         threads, precision = self.config.threads, self.config.precision
         # Compiling networks takes most of the start-up and runs outside the interpreter lock.
         with ThreadPoolExecutor(1) as pool:
@@ -57,6 +67,7 @@ class FrameTracker:
             encoder = create_encoder(self.config.encoder, threads, precision)
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
+        self._cuts = CutDetector()
         self._fit = self._fit_stage()
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
 
@@ -67,15 +78,16 @@ class FrameTracker:
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
+        cut = self._cuts.is_cut(frame.image)
         observations = self._follower.process(frame)
-        return EncodedFrame(frame, observations, dict(self._follower.last_timing))
+        return EncodedFrame(frame, observations, dict(self._follower.last_timing), cut)
 
     def fit(self, encoded: EncodedFrame) -> FrameResult:
         """Fit and smooth the faces of an encoded frame, and estimate their appearance when configured."""
         start = perf_counter_ns()
         frame = encoded.frame
-        camera = Camera.for_image(frame.width, frame.height, self.config.focal_for(frame.width))
-        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns)
+        camera = Camera.for_image(frame.width, frame.height, self._focal_for(frame.width))
+        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, cut=encoded.cut)
         fit_ms = (perf_counter_ns() - start) * 1e-6
         stage_ms = {**encoded.stage_ms, "fit": fit_ms}
         if self._appearance is not None:
@@ -94,11 +106,13 @@ class FrameTracker:
             pts_s=frame.pts_s,
             rate=frame.rate,
             stage_ms=stage_ms,
+            notices=self._fit.take_notices(),
         )
 
     def reset(self) -> None:
         """Forget all faces: the next frame is the first of another stream."""
         self._follower.reset()
+        self._cuts.reset()
         self._fit = self._fit_stage()
         if self._appearance is not None:
             self._appearance.reset()
@@ -111,6 +125,39 @@ class FrameTracker:
         """Declare the pose in the next frame with a face to be neutral (see ``tracker.fitting.recenter``)."""
         self._fit.request_recenter()
 
+    def request_calibration(self, *, gaze: bool = False) -> int:
+        """Begin a neutral capture with the next frame; returns its ticket (see ``tracker.fitting.neutral``).
+
+        Raises:
+            ConfigError: one is under way.
+        """
+        return self._fit.neutral.request(gaze=gaze)
+
+    def end_calibration(self) -> None:
+        """Forget the neutral calibration."""
+        self._fit.neutral.off()
+
+    @property
+    def calibration_status(self) -> CalibrationStatus:
+        return self._fit.neutral.status
+
+    @property
+    def fitted_model(self) -> FaceModel:
+        """The face model that is fitted: ``model``, unless results are given in another one's parameters."""
+        return self._fitted
+
+    @property
+    def set_name(self) -> str:
+        """The landmark set that the encoder delivers."""
+        return self._set_name
+
     def _fit_stage(self) -> FitStage:
         smoothing = SmoothingConfig(enabled=self.config.smoothing)
-        return FitStage(self._fitted, self._set_name, smoothing=smoothing)
+        return FitStage(self._fitted, self._set_name, smoothing=smoothing, enrolment=self.enrolment)
+
+    def _focal_for(self, width: int) -> float | None:
+        """As configured, else as enrolled, else None for the default rule."""
+        given = self.config.focal_for(width)
+        if given is None and self.enrolment is not None and self.enrolment.focal_per_width is not None:
+            return self.enrolment.focal_per_width * width
+        return given

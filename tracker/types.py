@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,6 +223,15 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened with a frame and that users should hear of: ``face/event/`` on the wire."""
+
+    kind: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Plain values."""
+
+
+@dataclass(frozen=True, slots=True)
 class FrameResult:
     """Everything known about one frame. ``faces`` is empty when nobody is there."""
 
@@ -236,3 +245,4 @@ class FrameResult:
     rate: Fraction | None = None
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Time spent on this frame per stage, milliseconds."""
+    notices: tuple[Notice, ...] = ()

@@ -127,4 +127,4 @@ def linear_keyframe(belief, target: np.ndarray, k: int) -> Solution:
     normal = np.eye(5)
     normal[2:, 2:] = information
     state = FitState(matrix_from_rotvec(np.array([0.0, 0.2 * k, 0.0])), np.zeros(3), np.zeros(2, np.float32))
-    return Solution(state, found, 1, np.zeros((0, 2), np.float32), normal)
+    return Solution(state, found, 1, np.zeros((0, 2), np.float32), 0.0, normal)

@@ -136,6 +136,9 @@ def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progres
             for result in pipeline:
                 writer.write(result)
                 with_face += bool(result.faces)
+                for notice in result.notices:
+                    if notice.kind == "other_person" and notice.fields["enrolled"]:
+                        _say(f"{label}warning: frame {result.index}: {notice.fields['text']}")
                 if progress and task is not None:
                     progress.advance(task)
     if progress and task is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tracker.recording import TakeWriter
     from tracker.session import LiveSession, SessionStatus
     from tracker.sources.base import FrameSource
+    from tracker.types import Notice
 
 HELP = "track a camera, a video or a stream live and publish the faces over ZeroMQ"
 
@@ -65,7 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker run --to livelink --to vmc                 also drive Unreal Engine and VSeeFace (`tracker bridge --list`)
   tracker run --bind 0.0.0.0:5556 --curve-keys keys/ to other machines, encrypted
 
-While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control stop` ends it
+  tracker run --identity me.npz                      as enrolled with `tracker enroll`: known from the first frame
+
+While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control calibrate` the
+present face, `tracker control stop` ends it
 (so does Ctrl-C; a take is closed properly). A live source never queues up: when the machine is too slow the newest frame
 wins and the status line counts what was dropped.
 """
@@ -97,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}"
         )
         with stopping_on_signals(session.stop) as interrupted:
-            status = session.run(args.frames, report.status)
+            status = session.run(args.frames, report.status, report.notice)
         report.end(status)
         if writer is not None:
             report.say(f"recorded {status.frames} frames to {args.record}")
@@ -123,6 +127,15 @@ class _Report:
         self._write(f"{kind}: {text}")
         if self.publisher is not None:
             self.publisher.event(kind, text=text)
+
+    def notice(self, notice: Notice) -> None:
+        """Something the tracker itself has published as an event."""
+        if notice.kind == "other_person" and notice.fields["enrolled"]:
+            self._write(f"warning: {notice.fields['text']}")
+        elif notice.kind == "calibration_failed":
+            self.say(f"not calibrated: {notice.fields['reason']}")
+        elif notice.kind in ("calibrated", "recentered"):
+            self.say(notice.kind)
 
     def status(self, status: SessionStatus) -> None:
         now_s = time.monotonic()

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.camera import Camera
+from tracker.enrolment.file import Enrolment
 from tracker.face_model import FaceModel
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
+from tracker.fitting.person_check import PROBE_PERIOD, PersonCheck
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.residuals import FitState, Target
 from tracker.fitting.solver import Solution, Solver
@@ -61,7 +63,7 @@ class FaceFitter:
         self._config = config or FitConfig()
         self._points = LandmarkModel(model, set_name)
         self._trusted = np.flatnonzero(self._points.weight > _TRUSTED_WEIGHT)
-        self._solver = Solver(self._points, model.expression_bounds)
+        self.solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
         self._coupling = gaze_coupling(model.joint_drive)
         # A diagonal prior is all that ARKit's expressions need; those of other models go together.
@@ -76,18 +78,26 @@ class FaceFitter:
         self._state: FitState | None = None
         self._camera: Camera | None = None
         self._age = 0
+        self._check: PersonCheck | None = None
+        self.reopened = 0
+        """How often the face turned out to be somebody else's."""
+        self.enrolment: Enrolment | None = None
+        """Whose identity this is taken to be; None once it has turned out to be somebody else."""
 
     def fit(self, observation: FaceObservation, camera: Camera) -> FittedFace:
         """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise."""
-        target = self._target(observation)
+        target = self.target(observation)
         width = max(float(observation.box[2]), 1.0)
         cold = self._state is None or camera != self._camera
         if not cold:
             solution = self._warm(camera, target)
             residual_px = self._residual(observation, solution)
             cold = residual_px > self._config.restart_residual * width
-            if not cold and self._is_other_person(solution, residual_px / width):
+            if not cold and (
+                self._is_other_person(solution, residual_px / width) or self._fails_check(camera, target, solution)
+            ):
                 self.forget()
+                self.reopened += 1
                 cold = True
         if cold:
             solution = self._cold(observation, camera, target)
@@ -107,9 +117,25 @@ class FaceFitter:
             else self._mapped.arkit(solution.state.expression, observation.arkit_hint),
         )
 
+    def adopt(self, enrolment: Enrolment) -> None:
+        """Take the face to be the enrolled person's from now on, until it fits badly."""
+        self.identity.adopt_enrolment(enrolment)
+        self._watch.reset(enrolment.misfit)
+        self._points.set_identity(enrolment.identity)
+        self.enrolment = enrolment
+        self.restart()
+
     def restart(self) -> None:
-        """Start the next frame cold; what is known about the person stays."""
+        """Start the next frame cold, after a gap. What is known about the person stays, and is checked against what comes."""
         self._state = None
+        self._begin_check()
+
+    def cut(self) -> None:
+        """The next frame is of another shot: start cold, and with nobody in particular unless somebody was enrolled."""
+        if self.enrolment is None:
+            self.forget()
+        else:
+            self.restart()
 
     def forget(self) -> None:
         """Start cold with nothing known about the person."""
@@ -117,9 +143,12 @@ class FaceFitter:
         self._age = 0
         self.identity.reset()
         self._watch.reset()
+        self._check = None
+        self.enrolment = None
         self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
 
-    def _target(self, observation: FaceObservation) -> Target:
+    def target(self, observation: FaceObservation) -> Target:
+        """What the fit of this observation is pulled to."""
         landmarks = observation.landmarks
         order = self._points.order
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
@@ -137,16 +166,16 @@ class FaceFitter:
         points = observation.landmarks.points[self._points.order]
         rotation, translation = start_pose(camera, points, self._points.neutral_points(), target.precision)
         start = FitState(rotation, translation, np.zeros(self._points.expression_count, np.float32))
-        rigid = self._solver.solve(
+        rigid = self.solver.solve(
             camera, target, start, iterations=self._config.cold_rigid_iterations, expression=False
         )
         if self.identity.frozen:
-            return self._solver.solve(camera, target, rigid.state, iterations=self._config.cold_iterations)
+            return self.solver.solve(camera, target, rigid.state, iterations=self._config.cold_iterations)
         return self._solve_identity(camera, target, rigid.state, self._config.cold_iterations)
 
     def _warm(self, camera: Camera, target: Target) -> Solution:
         assert self._state is not None
-        solution = self._solver.solve(
+        solution = self.solver.solve(
             camera, target, self._state, iterations=self._config.warm_iterations, relinearise=False
         )
         if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
@@ -155,14 +184,30 @@ class FaceFitter:
 
     def _solve_identity(self, camera: Camera, target: Target, start: FitState, iterations: int) -> Solution:
         before = self._points.neutral_points()
-        solution = self._solver.solve(
-            camera, target, start, iterations=iterations, identity_prior=self.identity.prior()
-        )
+        solution = self.solver.solve(camera, target, start, iterations=iterations, identity_prior=self.identity.prior())
         self.identity.learn(solution)
         self._points.set_identity(self.identity.mean.astype(np.float32))
         moved = self._points.neutral_points() - before
         self.identity.settle(float(np.sqrt((moved**2).sum(axis=1).mean())))
         return solution
+
+    def _begin_check(self) -> None:
+        identity = self.identity
+        self._check = (
+            PersonCheck(identity.evidence, identity.mean, self._config.identity.prior_weight)
+            if identity.frozen
+            else None
+        )
+
+    def _fails_check(self, camera: Camera, target: Target, solution: Solution) -> bool:
+        if self._check is None or self._age % PROBE_PERIOD:
+            return False
+        same = self._check.add(
+            *self.solver.marginal(camera, target, solution.state, self._points.identity.astype(np.float64))
+        )
+        if same is not None:
+            self._check = None
+        return same is False
 
     def _is_other_person(self, solution: Solution, misfit: float) -> bool:
         if not self.identity.frozen:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.enrolment.file import Enrolment
 from tracker.fitting.residuals import IdentityPrior
 from tracker.fitting.solver import Solution
 from tracker.types import IdentityState
@@ -190,6 +191,27 @@ class IdentityBelief:
         self._state = None
         self.version += 1
 
+    @property
+    def evidence(self) -> Float64:
+        """(Ni, Ni): the information without the population's."""
+        return np.asarray(self._share * self._evidence, np.float64)
+
+    def adopt(self, mean: Float64, evidence: Float64, rotations: Float64) -> None:
+        """Believe what was found elsewhere, frozen: mean (Ni,), evidence (Ni, Ni) and the views (K, 3, 3) it came from."""
+        self.reset()
+        self.mean = mean.astype(np.float64)
+        self._rotations = list(rotations)
+        self._expressions = [np.zeros(0, np.float32)] * len(rotations)
+        self._evidence = evidence / self._share
+        self._pull = (self._config.prior_weight * self.mean + evidence @ self.mean) / self._share
+        self.frozen = True
+
+    def adopt_enrolment(self, enrolment: Enrolment) -> None:
+        """Believe an enrolment made with the same face model."""
+        count = self._config.prior_weight / self._config.published_evidence
+        evidence = count * (np.linalg.inv(enrolment.covariance) - np.eye(self._count))
+        self.adopt(enrolment.identity.astype(np.float64), 0.5 * (evidence + evidence.T), enrolment.rotations)
+
     def settle(self, moved_m: float) -> None:
         """Freeze when the last keyframes hardly moved the relaxed landmarks; ``moved_m``: the RMS motion by the last one."""
         if moved_m >= self._config.settle_m:
@@ -215,10 +237,10 @@ class PersonWatch:
     def __init__(self) -> None:
         self.reset()
 
-    def reset(self) -> None:
-        """Start over with the next frames as what is normal."""
-        self._first: list[float] = []
-        self._normal = 0.0
+    def reset(self, normal: float | None = None) -> None:
+        """Start over; the next frames say what is normal unless it is given."""
+        self._first: list[float] = [] if normal is None else [normal] * self._BASELINE_FRAMES
+        self._normal = normal or 0.0
         self._evidence = 0
 
     def is_other_person(self, misfit: float, *, known_view: bool) -> bool:

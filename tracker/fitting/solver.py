@@ -34,6 +34,8 @@ class Solution:
     iterations: int
     projected: Float32
     """(L, 2) fitted landmarks in pixels."""
+    cost: float
+    """The sum that was minimised, at the end."""
     normal_matrix: Float64
     """(P, P) Gauss-Newton normal matrix at the last linearisation: pose, expression, then identity when it was solved."""
 
@@ -97,8 +99,33 @@ class Solver:
             identity=best.identity.astype(np.float32),
             iterations=done,
             projected=np.ascontiguousarray(target.points - best.residual.T),
+            cost=best.cost,
             normal_matrix=normal,
         )
+
+    def marginal(self, camera: Camera, target: Target, state: FitState, identity: Float64) -> tuple[Float64, Float64]:
+        """What a frame fitted with ``identity`` (Ni,) says about identity, its pose and expression marginalised out.
+
+        Returns:
+            E (Ni, Ni) and E b (Ni,): the frame's own belief is N(b, E^-1). Weights at a bound that they push against are held.
+        """
+        count = self.model.identity_count
+        at = self._residuals.evaluate(camera, target, state, identity, None)
+        nothing = IdentityPrior(np.zeros((count, count)), identity)
+        normal, gradient = self._residuals.linearise(camera, target, at, expression=True, prior=nothing)
+        size = normal.shape[0] - count
+        pushed = gradient[POSE:size]
+        held = np.zeros(size, bool)
+        held[POSE:] = ((state.expression <= self._lower) & (pushed < 0.0)) | (
+            (state.expression >= self._upper) & (pushed > 0.0)
+        )
+        free = np.flatnonzero(~held)
+        cross = normal[free, size:]
+        solved = np.linalg.solve(normal[np.ix_(free, free)], np.column_stack([cross, gradient[free]]))
+        evidence = normal[size:, size:] - cross.T @ solved[:, :count]
+        evidence = 0.5 * (evidence + evidence.T)
+        step = gradient[size:] - cross.T @ solved[:, count]
+        return evidence, evidence @ identity + step
 
     def _trial(
         self,

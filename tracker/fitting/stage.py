@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
+from tracker.enrolment.file import Enrolment
 from tracker.face_model import FaceModel
+from tracker.fitting.calibration import NeutralCalibration
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
 from tracker.fitting.mapped_prior import has_own_expressions
+from tracker.fitting.neutral import NeutralReference
 from tracker.fitting.recenter import Recenter
 from tracker.fitting.residuals import FitState
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
 from tracker.smoothing import FaceSmoother, SmoothingConfig
-from tracker.types import Face, FaceObservation, FaceParams
+from tracker.types import Face, FaceObservation, FaceParams, Notice
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -42,7 +45,9 @@ class FitStage:
         set_name: str,
         fit: FitConfig | None = None,
         smoothing: SmoothingConfig | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
+        """``enrolment``: the first face is taken to be that person, with a face model that it was made with."""
         self._model = model
         self._set_name = set_name
         self._fit_config = fit
@@ -55,19 +60,26 @@ class FitStage:
         self._smoothed_names = model.expression_names + (ARKIT_NAMES if has_own_expressions(model) else ())
         self._recenter = Recenter()
         self._recenter_requested = False
+        self.neutral = NeutralReference()
+        self._enrolment = enrolment
+        self._notices: list[Notice] = []
         self._calls = 0
 
     def request_recenter(self) -> None:
         """Declare the pose of the first face in the next frame with one to be neutral. May be called from any thread."""
         self._recenter_requested = True
 
-    def process(self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int) -> tuple[Face, ...]:
-        """Faces of one frame, in the order of the observations.
+    def process(
+        self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int, *, cut: bool = False
+    ) -> tuple[Face, ...]:
+        """Faces of one frame, in the order of the observations. ``cut``: the frame begins another shot.
 
         A face whose observation or fit holds no usable numbers is left out, as if it had not been seen, and starts cold
         when it returns.
         """
         self._calls += 1
+        if cut:
+            self._cut()
         found = (self._face(seen, camera, t_capture_ns) for seen in observations)
         faces = tuple(face for face in found if face is not None)
         self._people = {
@@ -75,7 +87,43 @@ class FitStage:
             for face_id, person in self._people.items()
             if abs(t_capture_ns - person.seen_ns) < _FORGET_AFTER_NS
         }
+        faces, notices = self.neutral.process(faces, t_capture_ns, set(self._people))
+        self._notices += notices
         return faces
+
+    def take_notices(self) -> tuple[Notice, ...]:
+        """What happened since the last call."""
+        notices, self._notices = tuple(self._notices), []
+        return notices
+
+    def _cut(self) -> None:
+        """Another shot may show another person."""
+        for face_id, person in self._people.items():
+            person.fitter.cut()
+            if person.fitter.enrolment is None and self.neutral.drop(face_id):
+                self._notices.append(Notice("calibration_off", {"id": face_id, "reason": "the picture was cut"}))
+        if self._people:
+            self._expect_enrolled(min(self._people), self._people[min(self._people)].fitter)
+
+    def _expect_enrolled(self, face_id: int, fitter: FaceFitter) -> None:
+        """Take a face of unknown identity to be the enrolled person's, unless that is somebody else already."""
+        enrolment = self._enrolment
+        if enrolment is None or any(person.fitter.enrolment is not None for person in self._people.values()):
+            return
+        fitter.adopt(enrolment)
+        if enrolment.neutral is not None and self.neutral.status.state == "none":
+            self.neutral.adopt(NeutralCalibration(enrolment.neutral), face_id)
+
+    def _forgotten(self, face_id: int, *, enrolled: bool) -> None:
+        """A face has turned out to be another person's than was thought."""
+        text = (
+            "the face does not fit the enrolled person; learning it anew"
+            if enrolled
+            else "another person: learning anew"
+        )
+        self._notices.append(Notice("other_person", {"id": face_id, "enrolled": enrolled, "text": text}))
+        if self.neutral.drop(face_id):
+            self._notices.append(Notice("calibration_off", {"id": face_id, "reason": "another person"}))
 
     def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int) -> Face | None:
         if not _is_usable(seen):
@@ -88,16 +136,20 @@ class FitStage:
                 t_capture_ns,
                 self._calls,
             )
+            self._expect_enrolled(seen.face_id, person.fitter)
             self._people[seen.face_id] = person
         elif self._calls > person.seen_call + 1:
             # The face was away meanwhile, and where it was is no start any more. Frames that a live source dropped are no
             # such gap: the filters go by time.
             person.fitter.restart()
         person.seen_ns, person.seen_call = t_capture_ns, self._calls
+        enrolled, reopened = person.fitter.enrolment is not None, person.fitter.reopened
         try:
             fitted = person.fitter.fit(seen, camera)
         except np.linalg.LinAlgError:
             fitted = None
+        if person.fitter.reopened > reopened:
+            self._forgotten(seen.face_id, enrolled=enrolled)
         if fitted is None or not _is_in_front(fitted.state):
             # What such a fit taught about the person is as wrong as its pose.
             del self._people[seen.face_id]
@@ -116,6 +168,7 @@ class FitStage:
         if self._recenter_requested:
             self._recenter.set_reference(smooth.translation, smooth.rotation)
             self._recenter_requested = False
+            self._notices.append(Notice("recentered", {"id": seen.face_id}))
         position, rotation = self._recenter(smooth.translation, smooth.rotation)
         width = max(float(seen.box[2]), 1.0)
         misfit = fitted.residual_px / width / 0.05
