@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tracker.arkit import ARKIT_NAMES
 from tracker.cli import main
 from tracker.cli import run as run_verb
 from tracker.publishing.client import Subscriber, request
@@ -187,6 +188,49 @@ def test_control_of_a_running_tracker(networks, tmp_path, capsys):
         code, err = child.end()
     assert (code, err) == (0, "")
     assert take_state(tmp_path / "take.npz") == "complete"
+
+
+def test_calibrating_a_relaxed_face_while_it_runs(samples, networks, tmp_path, capsys):
+    import cv2
+
+    from tracker.sources.open import open_source
+
+    with open_source(str(samples("WolfgangLanger_Pexels.mp4"))) as source:
+        relaxed = next(frame.image for frame in source if frame.index == 225)
+    folder = tmp_path / "still"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "0000.png"), relaxed[..., ::-1])
+    for number in range(1, 240):
+        (folder / f"{number:04}.png").symlink_to(folder / "0000.png")
+    with Child(tmp_path, "--source", folder, "--fps", 30) as child:
+        child.wait_for_frames(5)
+        assert main(["control", "calibrate", "--connect", child.control]) == 0
+        assert json.loads(capsys.readouterr().out)["state"] == "calibrated"
+        events = []
+        while (message := child.subscriber.receive(timeout_s=0.1)) is not None and "calibrated" not in events:
+            if message.topic == TOPIC_EVENT:
+                events.append(message.payload["event"])
+        assert "calibrated" in events
+        frames = child.wait_for_frames(3)
+        arkit = dict(zip(ARKIT_NAMES, frames[-1]["faces"][0]["arkit"], strict=True))
+        assert max(weight for name, weight in arkit.items() if not name.startswith("eyeLook")) < 0.05
+        assert main(["control", "calibrate", "off", "--connect", child.control]) == 0
+        assert json.loads(capsys.readouterr().out)["state"] == "none"
+        assert main(["control", "calibrate", "mode=sideways", "--connect", child.control]) == 1
+        assert "sideways" in one_line(capsys)
+        assert main(["control", "stop", "--connect", child.control]) == 0
+        code, err = child.end()
+    assert code == 0 and "calibrated" in err
+
+
+def test_a_moving_face_is_not_calibrated(networks, tmp_path, capsys):
+    with Child(tmp_path, "--source", "test", "--quiet") as child:
+        child.wait_for_frames(5)
+        assert main(["control", "calibrate", "--connect", child.control]) == 1
+        assert "not calibrated: " in one_line(capsys)
+        assert request(child.control, "calibrate", fields={"mode": "status"})["state"] == "failed"
+        assert request(child.control, "stop") == {"ok": True}
+        child.end()
 
 
 def test_stop_ends_a_source_that_delivers_nothing(networks, tmp_path, samples):

@@ -17,9 +17,9 @@ PROBE_PERIOD: Final = 4
 """Frames between probes: neighbours say the same."""
 _PROBES: Final = 12
 _TRUST: Final = 0.5
-# Log likelihood ratio below which it is somebody else. Windows of one person reach 2.3 at the worst and 4.9 in 95 of 100; three
-# quarters of other people stay below that (docs/accuracy.md).
-_LEAST_RATIO: Final = 4.5
+# Log likelihood ratio below which it is somebody else. Windows of one person reach 2.3 at the worst, 4.9 or more in 95 of
+# 100; four of five other people stay below (docs/accuracy.md).
+_LEAST_RATIO: Final = 5.0
 
 
 class PersonCheck:
