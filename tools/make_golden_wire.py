@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,7 +24,19 @@ sys.path.insert(0, str(ROOT))
 from tracker.camera import Camera  # noqa: E402
 from tracker.publishing import wire  # noqa: E402
 from tracker.publishing.schema import ModelDescription, build_schema  # noqa: E402
-from tracker.types import Face, FaceParams, Float32, FrameResult, IdentityState, KnownIdentity, Landmarks  # noqa: E402
+from tracker.srgb import LINEAR  # noqa: E402
+from tracker.types import (  # noqa: E402
+    Albedo,
+    Face,
+    FaceParams,
+    Float32,
+    FrameResult,
+    IdentityState,
+    Illumination,
+    KnownIdentity,
+    Landmarks,
+    Occlusion,
+)
 
 STREAM = "00000000-0000-4000-8000-000000000001"
 MODEL = ModelDescription(
@@ -84,6 +97,16 @@ def golden_identity() -> KnownIdentity:
     return KnownIdentity(2, ramp(4, -0.25), IdentityState(0.625, True, 12, ramp(4, 0.5)))
 
 
+def add_appearance(face: Face) -> Face:
+    """The face with light, occlusion and an albedo of three points."""
+    return replace(
+        face,
+        light=Illumination(ramp(27, -1.0).reshape(9, 3), 0.625, ramp(3, 0.875)),
+        occlusion=Occlusion(0.25, ramp(2, 0.5), ramp(3), np.ones(3, np.bool_)),
+        albedo=Albedo(LINEAR[np.arange(9).reshape(3, 3) * 25], ramp(3, 0.0, 1 / 3), 0.5, 4),
+    )
+
+
 def make_result(*faces: Face, index: int = 30) -> FrameResult:
     """A frame of 640 x 360 at 30000/1001 frames per second."""
     rate = Fraction(30000, 1001)
@@ -116,9 +139,28 @@ def golden_packets() -> dict[str, bytes]:
         "wire_frame_one_face.bin": one,
         "wire_frame_no_face.bin": wire.pack(wire.encode_frame(make_result(), **frame)),
         "wire_frame_raw_landmarks.bin": wire.pack(full),
+        "wire_frame_appearance.bin": wire.pack(wire.encode_frame(make_result(add_appearance(make_face())), **frame)),
         "wire_latest_one_face.bin": wire.LATEST_PREFIX + one,
         "wire_schema.bin": wire.pack({**schema, "seq": 3}),
         "wire_identity.bin": wire.pack(wire.encode_identity({1: golden_identity()}, seq=5, schema=7, **head)),
+        "wire_schema_appearance.bin": wire.pack(
+            {
+                **build_schema(
+                    MODEL,
+                    regions=("brow", "mouth"),
+                    skin_uv=ramp(6).reshape(3, 2),
+                    revision=8,
+                    stream=STREAM,
+                    tracker_version="0.1.0",
+                ),
+                "seq": 4,
+            }
+        ),
+        "wire_identity_albedo.bin": wire.pack(
+            wire.encode_identity(
+                {1: golden_identity()._replace(albedo=add_appearance(make_face()).albedo)}, seq=6, schema=8, **head
+            )
+        ),
         "wire_event.bin": wire.pack(
             wire.encode_event("tracked", {"id": 1, "frame": 30}, seq=0, t_unix_ns=1_700_000_000_000_000_030, **head)
         ),

@@ -12,7 +12,7 @@ from time import perf_counter_ns
 
 from threadpoolctl import threadpool_limits
 
-from tracker.appearance import AppearanceStage
+from tracker.appearance import AppearanceStage, SkinPoints
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
@@ -24,7 +24,7 @@ from tracker.fitting.neutral import CalibrationStatus
 from tracker.fitting.stage import FitStage
 from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
-from tracker.types import FaceObservation, Frame, FrameResult
+from tracker.types import Face, FaceObservation, Frame, FrameResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,17 @@ class FrameTracker:
         self._cuts = CutDetector()
         self._fit = self._fit_stage()
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
+        self._people: dict[int, int] = {}
 
     @property
     def model(self) -> FaceModel:
         """The face model whose parameters results hold."""
         return self._fitted if self._retarget is None else self._retarget.target
+
+    @property
+    def skin_points(self) -> SkinPoints | None:
+        """Where albedo is estimated; None when appearance is off."""
+        return None if self._appearance is None else self._appearance.points
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
@@ -92,6 +98,7 @@ class FrameTracker:
         stage_ms = {**encoded.stage_ms, "fit": fit_ms}
         if self._appearance is not None:
             start = perf_counter_ns()
+            self._forget_changed(faces)
             faces = self._appearance.process(frame.image, faces, camera, frame.t_capture_ns)
             stage_ms["appearance"] = (perf_counter_ns() - start) * 1e-6
         if self._retarget is not None:
@@ -109,6 +116,15 @@ class FrameTracker:
             notices=self._fit.take_notices(),
         )
 
+    def _forget_changed(self, faces: tuple[Face, ...]) -> None:
+        """Drop the skin of those whose id another person has now."""
+        assert self._appearance is not None
+        people = {face.id: self._fit.person_of(face.id) for face in faces}
+        for face_id, person in people.items():
+            if self._people.get(face_id, person) != person:
+                self._appearance.forget(face_id)
+        self._people = people
+
     def reset(self) -> None:
         """Forget all faces: the next frame is the first of another stream."""
         self._follower.reset()
@@ -116,6 +132,7 @@ class FrameTracker:
         self._fit = self._fit_stage()
         if self._appearance is not None:
             self._appearance.reset()
+            self._people.clear()
 
     def process(self, frame: Frame) -> FrameResult:
         """Both stages at once."""

@@ -122,12 +122,29 @@ class IdentityState:
     """(Ni,) standard deviation of the error of each coefficient, 0..1; 1 where nothing but the population is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Albedo:
+    """What is known about the reflectance of a person's skin."""
+
+    points: Float32
+    """(P, 3) linear RGB reflectance in 0..1 at the skin points of ``appearance.points``."""
+    seen: Float32
+    """(P,) how well each point itself has been seen, 0..1; the others follow from symmetry and their surroundings."""
+    coverage: float
+    """Share of the points that have been seen, 0..1."""
+    version: int
+    """Grows whenever the values changed enough to matter."""
+
+
 class KnownIdentity(NamedTuple):
-    """An identity as it is announced: version, coefficients (Ni,), and how far they can be trusted where that is known."""
+    """An identity as it is announced: version, coefficients (Ni,), how far they can be trusted and what the skin is like,
+    where that is known.
+    """
 
     version: int
     shape: Float32
     state: IdentityState | None = None
+    albedo: Albedo | None = None
 
 
 PARAM_SIZES: Final[dict[str, int | None]] = {
@@ -166,20 +183,6 @@ class Occlusion:
     """(P,) probability of being covered at each skin point of ``appearance.points``, 0..1."""
     visible: NDArray[np.bool_]
     """(P,) skin points that face the camera, lie in the picture and are not behind other skin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Albedo:
-    """What is known about the reflectance of a person's skin."""
-
-    points: Float32
-    """(P, 3) linear RGB reflectance in 0..1 at the skin points of ``appearance.points``."""
-    seen: Float32
-    """(P,) how well each point itself has been seen, 0..1; the others follow from symmetry and their surroundings."""
-    coverage: float
-    """Share of the points that have been seen, 0..1."""
-    version: int
-    """Grows whenever the values changed enough to matter."""
 
 
 @dataclass(frozen=True, slots=True)

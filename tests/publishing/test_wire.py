@@ -18,6 +18,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.errors import PublishError
 from tracker.publishing import wire
 from tracker.publishing.decoding import decode_frame, decode_message, decode_schema
+from tracker.publishing.results import to_frame_result, to_identity
 from tracker.publishing.schema import build_schema
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -204,6 +205,35 @@ def test_unknown_keys_are_kept_and_unknown_topics_ignored() -> None:
     frame["invented_later"] = {"x": 1}
     assert decode_frame(msgpack.packb(frame))["invented_later"] == {"x": 1}
     assert decode_message(b"face/invented/", b"\xc1") is None
+
+
+def test_appearance_goes_there_and_back(golden: ModuleType) -> None:
+    face = golden.add_appearance(golden.make_face())
+    schema = decode_message(wire.TOPIC_SCHEMA, read("wire_schema_appearance.bin"))
+    identity = decode_message(wire.TOPIC_IDENTITY, read("wire_identity_albedo.bin"))
+    assert schema is not None and identity is not None
+    np.testing.assert_allclose(schema["albedo"]["uv"], np.clip(golden.ramp(6), 0, 1).reshape(3, 2), atol=1e-5)
+    known = {1: to_identity(identity["faces"][0])}
+    (found,) = to_frame_result(decode_frame(read("wire_frame_appearance.bin")), schema, known).faces
+    assert found.light is not None and found.occlusion is not None and found.albedo is not None
+    np.testing.assert_array_equal(found.light.sh, face.light.sh)
+    np.testing.assert_array_equal(found.light.white_balance, face.light.white_balance)
+    assert (found.light.exposure, found.occlusion.fraction) == (0.625, 0.25)
+    np.testing.assert_array_equal(found.occlusion.regions, face.occlusion.regions)
+    np.testing.assert_array_equal(found.albedo.points, face.albedo.points)
+    np.testing.assert_allclose(found.albedo.seen, face.albedo.seen, atol=1 / 255)
+    assert (found.albedo.version, found.albedo.coverage) == (4, 0.5)
+
+
+def test_a_broken_albedo_is_refused_by_name(golden: ModuleType) -> None:
+    albedo = golden.add_appearance(golden.make_face()).albedo
+    known = golden.golden_identity()._replace(albedo=dataclasses.replace(albedo, points=albedo.points * np.nan))
+    with pytest.raises(PublishError, match="face 1: its albedo holds NaN"):
+        wire.encode_identity({1: known}, stream=golden.STREAM, seq=1, schema=1, t_publish_ns=1)
+    message = msgpack.unpackb(read("wire_identity_albedo.bin"))
+    message["faces"][0]["albedo"]["points"] = b"12"
+    with pytest.raises(PublishError, match="points should have 9 bytes, got 2"):
+        decode_message(wire.TOPIC_IDENTITY, msgpack.packb(message))
 
 
 def test_optional_light_and_occlusion_are_decoded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,17 @@ import numpy as np
 from tests.toy_model import EXPRESSIONS, toy_model
 from tracker.camera import Camera
 from tracker.rotations import matrix_from_rotvec, quaternion_from_matrix
-from tracker.types import Face, FaceParams, FrameResult, IdentityState, Landmarks
+from tracker.srgb import LINEAR
+from tracker.types import (
+    Albedo,
+    Face,
+    FaceParams,
+    FrameResult,
+    IdentityState,
+    Illumination,
+    Landmarks,
+    Occlusion,
+)
 
 MODEL = toy_model()
 POINTS = 12
@@ -81,3 +92,28 @@ def make_clip(frames: int, seed: int = 0) -> list[FrameResult]:
         make_frame(i, () if i % 5 == 0 else (make_face(rng, age=i, version=1 + i // 4, tracked=i % 3 != 0),))
         for i in range(frames)
     ]
+
+
+def with_appearance(frame: FrameResult, seed: int = 0) -> FrameResult:
+    """The frame with light, occlusion and one albedo for each face."""
+    rng = np.random.default_rng(1000 * seed + frame.index)
+
+    def lit(face: Face) -> Face:
+        codes = np.random.default_rng(face.id).integers(0, 256, (POINTS, 3))
+        return replace(
+            face,
+            light=Illumination(
+                rng.normal(0, 1, (9, 3)).astype(np.float32),
+                float(np.float32(rng.uniform(0.1, 2))),
+                rng.uniform(0.5, 2, 3).astype(np.float32),
+            ),
+            occlusion=Occlusion(
+                float(np.float32(rng.uniform(0, 1))),
+                rng.uniform(0, 1, len(MODEL.region_names)).astype(np.float32),
+                np.zeros(0, np.float32),
+                np.zeros(0, np.bool_),
+            ),
+            albedo=Albedo(LINEAR[codes], np.linspace(0, 1, 16, dtype=np.float32)[:POINTS], 0.5, 3),
+        )
+
+    return replace(frame, faces=tuple(lit(face) for face in frame.faces))

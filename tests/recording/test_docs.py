@@ -26,7 +26,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_every_key_is_documented_and_no_other(tmp_path: Path) -> None:
-    with open_writer(tmp_path / "take.npz", model=MODEL, landmarks=True) as writer:
+    with open_writer(tmp_path / "take.npz", model=MODEL, landmarks=True, appearance=True) as writer:
         for frame in make_clip(3):
             writer.write(frame)
     take = read_take(tmp_path / "take.npz")

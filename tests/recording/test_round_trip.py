@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recording.factory import MODEL, make_clip, make_face, make_frame, make_params
+from tests.recording.factory import MODEL, make_clip, make_face, make_frame, make_params, with_appearance
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
 from tracker.recording import open_writer, read_take
@@ -264,3 +264,37 @@ def test_takes_longer_than_a_chunk_of_memory(tmp_path: Path) -> None:
     take = read_take(tmp_path / "a.npz")
     assert take["age"].tolist() == list(range(count)) and take["landmarks"].shape == (count, 478, 3)
     np.testing.assert_array_equal(take["landmarks"][count - 1], points)
+
+
+@pytest.mark.parametrize(("suffix", "atol"), [(".npz", 0.0), (".jsonl", 1e-8)])
+def test_appearance_comes_back(tmp_path: Path, suffix: str, atol: float) -> None:
+    frames = [with_appearance(frame) for frame in make_clip(12)]
+    dark = dataclasses.replace(frames[2].faces[0], light=None, occlusion=None)
+    frames[2] = dataclasses.replace(frames[2], faces=(dark,))
+    take = read_take(record(tmp_path / f"take{suffix}", frames, landmarks=True, appearance=True))
+    for found, wanted in zip(take, frames, strict=True):
+        assert_same(found, wanted, atol)
+
+
+def test_appearance_is_left_out_unless_asked_for(tmp_path: Path) -> None:
+    take = read_take(record(tmp_path / "take.npz", [with_appearance(frame) for frame in make_clip(3)]))
+    assert not [name for name in take.arrays if "albedo" in name or "light" in name or "occlusion" in name]
+    assert all(face.light is None and face.albedo is None for frame in take for face in frame.faces)
+
+
+def test_a_face_with_a_broken_light_is_left_out(tmp_path: Path) -> None:
+    frame = with_appearance(make_clip(2)[1])
+    light = dataclasses.replace(frame.faces[0].light, exposure=float("nan"))  # type: ignore[type-var]
+    broken = dataclasses.replace(frame, faces=(dataclasses.replace(frame.faces[0], light=light),))
+    assert read_take(record(tmp_path / "take.npz", [broken], appearance=True)).frame(0).faces == ()
+
+
+def test_csv_has_light_and_occlusion(tmp_path: Path) -> None:
+    frames = [with_appearance(frame) for frame in make_clip(3)[1:]]
+    path = record(tmp_path / "take.csv", frames, appearance=True)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    face = frames[0].faces[0]
+    assert face.light is not None and face.occlusion is not None
+    assert float(rows[0]["light_exposure"]) == pytest.approx(face.light.exposure, abs=1e-6)
+    assert float(rows[0]["occlusion_face"]) == pytest.approx(face.occlusion.regions[0], abs=1e-6)

@@ -28,6 +28,8 @@ _C22: Final = math.sqrt(15.0 / (16.0 * math.pi))
 _SHAPE_SIGMA: Final = np.array([10.0, 0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.3, 0.3])
 """How large each term is expected to be beside the constant one. Without it a frontal face, which shows half the sphere, leaves
 combinations of terms free. A single lamp gives 1.15 and 0.56 to 0.66 (order 1 and 2), a room about half of that."""
+_FRESH: Final = 0.002
+"""Information of that expectation, in shares of what the data say about an average term."""
 _HELD: Final = 0.3 / np.maximum(_SHAPE_SIGMA, 0.3)
 _DIAGONAL: Final = np.diag_indices(TERMS)
 
@@ -60,8 +62,7 @@ def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: 
     right = (weighted @ irradiance.T).astype(np.float64)
     size = float(np.trace(normal)) / TERMS
     if previous is None:
-        # The prior counts like a hundredth of the data where a term is as large as expected.
-        normal[_DIAGONAL] += 0.01 * size / _SHAPE_SIGMA**2
+        normal[_DIAGONAL] += _FRESH * size / _SHAPE_SIGMA**2
     else:
         prior = hold * size * _HELD
         normal[_DIAGONAL] += prior

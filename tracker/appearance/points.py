@@ -65,19 +65,22 @@ class SkinPoints:
 
 def place_points(model: FaceModel, count: int = POINT_COUNT) -> SkinPoints:
     """Spread ``count`` points (rounded down to even) over the skin of a model."""
-    corners, barycentric, faces = _half(model, count // 2)
-    corners = np.concatenate([corners, model.mirror[corners]]).astype(np.int32)
-    barycentric = np.concatenate([barycentric, barycentric])
-    half = len(faces)
-    partner = np.concatenate([np.arange(half, 2 * half), np.arange(half)]).astype(np.int32)
+    mirrors = bool((model.mirror != np.arange(model.vertex_count)).any())
+    corners, barycentric, faces = _spread(model, count // 2 if mirrors else count, half=mirrors)
+    uv = _mix(barycentric, model.uv[model.uv_faces[faces]]) if len(model.uv) else np.zeros((len(faces), 2), np.float32)
+    partner = np.arange(len(faces), dtype=np.int32)
+    if mirrors:
+        corners_mirrored = model.mirror[corners].astype(np.int32)
+        uv = np.concatenate([uv, _mirrored_uv(model, corners_mirrored, barycentric)])
+        corners = np.concatenate([corners, corners_mirrored])
+        barycentric = np.concatenate([barycentric, barycentric])
+        partner = np.concatenate([partner + len(faces), partner]).astype(np.int32)
     template = _mix(barycentric, model.template[corners])
     normals = _mix(barycentric, vertex_normals(model.template, model.faces)[corners])
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     neighbours, surroundings, distance = _neighbours(template, normals)
-    nearest = corners[np.arange(2 * half), barycentric.argmax(axis=1)]
+    nearest = corners[np.arange(len(corners)), barycentric.argmax(axis=1)]
     features = [model.region_names.index(name) for name in _FEATURES if name in model.region_names]
-    uv_half = _mix(barycentric[:half], model.uv[model.uv_faces[faces]]) if len(model.uv) else np.zeros((half, 2))
-    uv_mirrored = _mirrored_uv(model, corners[half:], barycentric[half:])
     return SkinPoints(
         corners=corners,
         barycentric=barycentric,
@@ -87,9 +90,9 @@ def place_points(model: FaceModel, count: int = POINT_COUNT) -> SkinPoints:
         frame=_frames(template, normals, neighbours),
         regions=model.regions[nearest],
         is_bare=~model.regions[nearest][:, features].any(axis=1),
-        uv=np.concatenate([uv_half, uv_mirrored]).astype(np.float32),
+        uv=uv,
         template=template,
-        spacing_m=float(np.median(distance)),
+        spacing_m=max(float(np.median(distance)), 1e-6),
     )
 
 
@@ -105,14 +108,15 @@ def vertex_normals(vertices: Float32, faces: Int32) -> Float32:
     return normals
 
 
-def _half(model: FaceModel, count: int) -> tuple[Int32, Float32, Int32]:
-    """Triangle corners, weights and triangle of ``count`` points on the subject's left half."""
+def _spread(model: FaceModel, count: int, *, half: bool) -> tuple[Int32, Float32, Int32]:
+    """Triangle corners, weights and triangle of ``count`` points on the skin, or on the subject's left half of it."""
     away = [model.region_names.index(name) for name in _AWAY if name in model.region_names]
     usable = (model.skin_mask > _LEAST_MASK) & ~model.regions[:, away].any(axis=1)
     faces = np.flatnonzero(usable[model.faces].all(axis=1))
     triangles = model.template[model.faces[faces]]
-    left = triangles[:, :, 0].mean(axis=1) >= 0.0
-    faces, triangles = faces[left], triangles[left]
+    if half:
+        left = triangles[:, :, 0].mean(axis=1) >= 0.0
+        faces, triangles = faces[left], triangles[left]
     area = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
     rng = np.random.default_rng(0)
     wanted = count * _CANDIDATES_PER_POINT
@@ -122,16 +126,16 @@ def _half(model: FaceModel, count: int) -> tuple[Int32, Float32, Int32]:
     barycentric = np.stack([1.0 - root, root * (1.0 - along), root * along], axis=1).astype(np.float32)
     places = _mix(barycentric, triangles[chosen])
     # A point on the midline would coincide with its own partner.
-    off_middle = np.flatnonzero(places[:, 0] > 0.0)
-    kept = off_middle[_farthest_first(places[off_middle], count)]
+    allowed = np.flatnonzero(places[:, 0] > 0.0) if half else np.arange(wanted)
+    kept = allowed[_farthest_first(places[allowed], count, half=half)]
     return model.faces[faces[chosen[kept]]], barycentric[kept], faces[chosen[kept]].astype(np.int32)
 
 
-def _farthest_first(places: Float32, count: int) -> NDArray[np.intp]:
-    """Indices of ``count`` places (M, 3), each the farthest from those before it and from their mirror images."""
+def _farthest_first(places: Float32, count: int, *, half: bool) -> NDArray[np.intp]:
+    """Indices of ``count`` places (M, 3), each the farthest from those before it and, of a half, from its own mirror image."""
     columns = np.ascontiguousarray(places.T)
     chosen = np.zeros(min(count, len(places)), np.intp)
-    distance = np.square(2.0 * columns[0])
+    distance = np.square(2.0 * columns[0]) if half else np.full(len(places), np.inf, np.float32)
     for index in range(1, len(chosen)):
         last = columns[:, chosen[index - 1], None]
         offset = columns - last
@@ -178,7 +182,9 @@ def _frames(template: Float32, normals: Float32, neighbours: Int32) -> Int32:
 
 
 def _mirrored_uv(model: FaceModel, corners: Int32, barycentric: Float32) -> Float32:
-    """Texture coordinates at points whose corners need not be a triangle of the mesh: those of the corners' own wedges."""
+    """Texture coordinates at points whose corners need not be a triangle of the mesh: each corner's last one."""
+    if not len(model.uv):
+        return np.zeros((len(corners), 2), np.float32)
     wedge = np.zeros((model.vertex_count, 2), np.float32)
     wedge[model.faces.ravel()] = model.uv[model.uv_faces.ravel()]
     return _mix(barycentric, wedge[corners])

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.srgb import LINEAR
 from tracker.types import ImageRGB
 
 Float32 = NDArray[np.float32]
@@ -21,15 +22,6 @@ _SPACING: Final = 2.0
 """Pixels between neighbouring points in the reduced picture."""
 _MARGIN_PX: Final = 4
 _DARK, _BRIGHT = 4, 250
-
-
-def _linear_table() -> Float32:
-    code = np.arange(256) / 255.0
-    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-LINEAR: Final = _linear_table()
-"""(256,) linear light of 8-bit sRGB codes."""
 
 
 @dataclass(frozen=True, slots=True)

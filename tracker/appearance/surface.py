@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +26,9 @@ _LEAST_WEIGHT: Final = 1e-3
 _LEAST_DEPTH_M: Final = 0.02
 _GRAZING: Final = 0.15
 """Cosine between normal and view below which a point counts as unseen."""
-_HIDDEN_BEHIND_M: Final = 0.012
-"""A point this far behind what covers its place in the picture is hidden."""
+_HIDDEN_BEHIND_M: Final = 0.006
+"""A point this far behind what covers its place in the picture, and its own slant, is hidden."""
 _FAR_M: Final = 1e3
-_PAIR: Final = np.ones((2, 2), np.uint8)
 _CELL: Final = 1.6
 """Side of a depth cell in point spacings."""
 
@@ -177,12 +175,12 @@ class SkinSurface:
         visible = inside & in_front & (facing > _GRAZING)
         spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
         if visible.any():
-            visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px)
+            visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px, _CELL * self.points.spacing_m)
         return SeenSkin(points, normals, pixels, facing, visible, np.log(area / shape.area), spacing_px)
 
 
 def _hidden(
-    pixels: Float32, depth: Float32, facing: Float32, in_front: NDArray[np.bool_], cell_px: float
+    pixels: Float32, depth: Float32, facing: Float32, in_front: NDArray[np.bool_], cell_px: float, cell_m: float
 ) -> NDArray[np.bool_]:
     """Points that lie behind others: a depth buffer of the points themselves, a little coarser than their spacing."""
     # What faces away a little covers as well as what faces the camera; the rim of the nose does both.
@@ -195,8 +193,9 @@ def _hidden(
     buffer = np.full(width * height, _FAR_M, np.float32)
     cell = np.clip(row, 0, height - 1) * width + np.clip(column, 0, width - 1)
     np.minimum.at(buffer, cell[shown], depth[shown])
-    nearest = cv2.erode(buffer.reshape(height, width), _PAIR).reshape(-1)
-    hidden: NDArray[np.bool_] = depth > nearest[cell] + np.float32(_HIDDEN_BEHIND_M)
+    # A slanted surface is itself as deep within a cell as it is slanted.
+    slant = np.float32(cell_m) / np.maximum(facing, np.float32(_GRAZING))
+    hidden: NDArray[np.bool_] = depth > buffer[cell] + np.float32(_HIDDEN_BEHIND_M) + slant
     return hidden
 
 

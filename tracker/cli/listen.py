@@ -217,6 +217,7 @@ class _TakeSink:
             meta={"source": self._subscriber.endpoint, "stream": schema.get("stream", "")},
             raw=bool(contents.get("raw")),
             landmarks=bool(contents.get("landmarks")),
+            appearance=bool(schema["regions"]),
             overwrite=self._args.force,
         )
 

@@ -128,6 +128,7 @@ def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progres
                 meta=meta,
                 raw=args.with_raw,
                 landmarks=args.with_landmarks,
+                appearance=tracker.config.appearance,
                 overwrite=True,
                 discard_unfinished=True,
             ) as writer,

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     status = _StatusLine(args.quiet)
     with ExitStack() as stack:
-        publisher = stack.enter_context(Publisher(publishing, describe_take_model(take)))
+        regions = take.header.regions or ()
+        publisher = stack.enter_context(Publisher(publishing, describe_take_model(take), regions=regions))
         if publishing.control is not None:
             handlers = {"schema": lambda request: publisher.schema, "stop": lambda request: _stop(stop)}
             stack.enter_context(ControlServer(publishing.control, handlers, security=publisher.security))

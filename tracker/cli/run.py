@@ -205,7 +205,13 @@ def _open_writer(
         "settings": config.to_dict(),
     }
     writer = open_writer(
-        args.record, model=model, meta=meta, raw=args.with_raw, landmarks=args.with_landmarks, overwrite=args.force
+        args.record,
+        model=model,
+        meta=meta,
+        raw=args.with_raw,
+        landmarks=args.with_landmarks,
+        overwrite=args.force,
+        appearance=config.appearance,
     )
     return stack.enter_context(writer)
 
@@ -221,7 +227,12 @@ def _open_session(
     from tracker.session import LiveSession
     from tracker.tracking import FrameTracker
 
-    return LiveSession(source, FrameTracker(config, model), publisher, writer, hub)
+    tracker = FrameTracker(config, model)
+    if tracker.skin_points is not None:
+        from tracker.publishing.describe import describe_model
+
+        publisher.set_model(describe_model(model), model.region_names, tracker.skin_points.uv)
+    return LiveSession(source, tracker, publisher, writer, hub)
 
 
 def _open_bridges(specs: list[str], report: _Report) -> BridgeHub:

@@ -75,6 +75,8 @@ class FaceFitter:
         metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
         self.identity = IdentityBelief(metric, identity)
         self._watch = PersonWatch()
+        self.people = 1
+        """How many persons this has followed; it grows when the one before is forgotten."""
         self._state: FitState | None = None
         self._camera: Camera | None = None
         self._age = 0
@@ -141,6 +143,7 @@ class FaceFitter:
         """Start cold with nothing known about the person."""
         self._state = None
         self._age = 0
+        self.people += 1
         self.identity.reset()
         self._watch.reset()
         self._check = None

@@ -69,6 +69,11 @@ class FitStage:
         """Declare the pose of the first face in the next frame with one to be neutral. May be called from any thread."""
         self._recenter_requested = True
 
+    def person_of(self, face_id: int) -> int:
+        """How many persons have had this id so far; what is known about a face by other stages goes when this grows."""
+        person = self._people.get(face_id)
+        return 0 if person is None else person.fitter.people
+
     def process(
         self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int, *, cut: bool = False
     ) -> tuple[Face, ...]:

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
 from tracker.publishing.wire import TOPIC_EVENT, TOPIC_FRAME, TOPIC_IDENTITY, TOPIC_SCHEMA, TOPIC_STATUS
+from tracker.srgb import LINEAR
 from tracker.types import PARAM_SIZES, Float32
 
 _CLOCKS: Final = ("CLOCK_MONOTONIC", "media")
@@ -96,6 +98,15 @@ class _Reader:
             raise self.fail(key, "holds NaN or infinity, which are forbidden")
         return array
 
+    def codes(self, key: str, count: int | None = None) -> NDArray[np.uint8]:
+        """A blob of bytes as an array of numbers in 0..255."""
+        blob = self.require(key)
+        if not isinstance(blob, bytes):
+            raise self.fail(key, f"should be a blob of bytes, got {_kind(blob)}")
+        if count is not None and len(blob) != count:
+            raise self.fail(key, f"should have {count} bytes, got {len(blob)}")
+        return np.frombuffer(blob, np.uint8)
+
 
 def decode_frame(payload: bytes | memoryview) -> dict[str, Any]:
     """A ``face/frame/`` payload as a plain dict with arrays. Unknown keys are kept as they came.
@@ -138,6 +149,13 @@ def decode_identity(payload: bytes | memoryview) -> dict[str, Any]:
             face.number("confidence")
             face.boolean("frozen")
             face.integer("keyframes")
+        if "albedo" in face.map:
+            albedo = face.child("albedo")
+            albedo.integer("version")
+            albedo.number("coverage")
+            seen = albedo.codes("seen")
+            albedo.map["seen"] = (seen / np.float32(255.0)).astype(np.float32)
+            albedo.map["points"] = LINEAR[albedo.codes("points", 3 * seen.size)].reshape(-1, 3)
     return message.map
 
 
@@ -153,6 +171,10 @@ def decode_schema(payload: bytes | memoryview) -> dict[str, Any]:
     model.text("sha256")
     model.integer("identity_dim")
     model.names("expression_names")
+    if "albedo" in message.map:
+        albedo = message.child("albedo")
+        blob = albedo.codes("uv", 4 * albedo.integer("points"))
+        albedo.map["uv"] = (blob.view("<u2") / np.float32(65535.0)).astype(np.float32).reshape(-1, 2)
     return message.map
 
 
@@ -215,6 +237,8 @@ def _decode_face(face: _Reader) -> None:
         light = face.child("light")
         _decode_arrays(light, {"sh": (27,)})
         light.number("exposure")
+        if "white_balance" in light.map:
+            _decode_arrays(light, {"white_balance": (3,)})
     if "occlusion" in face.map:
         occlusion = face.child("occlusion")
         occlusion.number("fraction")

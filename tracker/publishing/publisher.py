@@ -21,7 +21,7 @@ from tracker.publishing.config import PublishConfig
 from tracker.publishing.schema import ModelDescription, build_schema
 from tracker.publishing.security import ServerSecurity
 from tracker.publishing.sockets import bind
-from tracker.types import Face, FrameResult, KnownIdentity
+from tracker.types import Face, Float32, FrameResult, KnownIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Publisher:
         self._started_s = time.monotonic()
         self._seq = dict.fromkeys(wire.TOPICS, 0)
         self._model, self._regions, self._revision = model, regions, 1
+        self._skin_uv: Float32 | None = None
         self._identities: dict[int, KnownIdentity] = {}
         self._tracked: dict[int, bool] = {}
         self._status: dict[str, Any] = {}
@@ -91,6 +92,7 @@ class Publisher:
         return build_schema(
             self._model,
             regions=self._regions,
+            skin_uv=self._skin_uv,
             with_raw=self.config.with_raw,
             with_landmarks=self.config.with_landmarks,
             revision=self._revision,
@@ -113,7 +115,7 @@ class Publisher:
             self._welcome()
             self._note_identities(
                 {
-                    face.id: KnownIdentity(face.identity_version, face.identity, face.identity_state)
+                    face.id: KnownIdentity(face.identity_version, face.identity, face.identity_state, face.albedo)
                     for face in result.faces
                 }
             )
@@ -155,12 +157,18 @@ class Publisher:
         with self._lock:
             self._status = checked
 
-    def set_model(self, model: ModelDescription, regions: tuple[str, ...] = ()) -> None:
-        """Announce another face model: frames from now on carry a new schema revision."""
+    def set_model(self, model: ModelDescription, regions: tuple[str, ...] = (), skin_uv: Float32 | None = None) -> None:
+        """Announce another face model, or that appearance is estimated: frames from now on carry a new schema revision.
+
+        Args:
+            model: the face model behind the parameters.
+            regions: names of face regions, see ``build_schema``.
+            skin_uv: (P, 2) where the points of albedos lie, see ``build_schema``.
+        """
         with self._lock:
             self._require_open()
-            if (model, regions) != (self._model, self._regions):
-                self._model, self._regions = model, regions
+            if (model, regions) != (self._model, self._regions) or skin_uv is not self._skin_uv:
+                self._model, self._regions, self._skin_uv = model, regions, skin_uv
                 self._revision += 1
                 self._send_schema()
 
@@ -236,7 +244,7 @@ class Publisher:
 
     def _note_identities(self, identities: dict[int, KnownIdentity]) -> None:
         changed = any(
-            face_id not in self._identities or self._identities[face_id].version != known.version
+            face_id not in self._identities or _versions(self._identities[face_id]) != _versions(known)
             for face_id, known in identities.items()
         )
         # Faces that left are forgotten, so that one that returns is announced again.
@@ -329,3 +337,7 @@ class Publisher:
     def _require_open(self) -> None:
         if self._closing.is_set():
             raise PublishError("the publisher is closed: publish before close()")
+
+
+def _versions(known: KnownIdentity) -> tuple[int, int]:
+    return known.version, 0 if known.albedo is None else known.albedo.version

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from tracker.camera import Camera
-from tracker.types import Face, FaceParams, FrameResult, IdentityState, KnownIdentity, Landmarks
+from tracker.types import (
+    Albedo,
+    Face,
+    FaceParams,
+    FrameResult,
+    IdentityState,
+    Illumination,
+    KnownIdentity,
+    Landmarks,
+    Occlusion,
+)
 
 
 def to_frame_result(
@@ -42,10 +52,29 @@ def to_frame_result(
 
 def to_identity(face: Mapping[str, Any]) -> KnownIdentity:
     """One entry of a decoded identity message."""
-    if "sigma" not in face:
-        return KnownIdentity(face["version"], face["shape"])
-    state = IdentityState(face["confidence"], face["frozen"], face["keyframes"], face["sigma"])
-    return KnownIdentity(face["version"], face["shape"], state)
+    state = albedo = None
+    if "sigma" in face:
+        state = IdentityState(face["confidence"], face["frozen"], face["keyframes"], face["sigma"])
+    if "albedo" in face:
+        skin = face["albedo"]
+        albedo = Albedo(skin["points"], skin["seen"], skin["coverage"], skin["version"])
+    return KnownIdentity(face["version"], face["shape"], state, albedo)
+
+
+def _light(face: Mapping[str, Any]) -> Illumination | None:
+    if "light" not in face:
+        return None
+    light = face["light"]
+    white = light.get("white_balance", np.ones(3, np.float32))
+    return Illumination(np.ascontiguousarray(light["sh"].reshape(3, 9).T), light["exposure"], white)
+
+
+def _occlusion(face: Mapping[str, Any]) -> Occlusion | None:
+    if "occlusion" not in face:
+        return None
+    return Occlusion(
+        face["occlusion"]["fraction"], face["occlusion"]["regions"], np.zeros(0, np.float32), np.zeros(0, np.bool_)
+    )
 
 
 def _media_time(frame: Mapping[str, Any]) -> tuple[Fraction | None, Fraction | None]:
@@ -63,7 +92,7 @@ def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mappin
     params = FaceParams(**face["params"])
     raw = face.get("raw", {})
     mean = KnownIdentity(0, np.zeros(schema["model"]["identity_dim"], np.float32))
-    version, shape, state = identities.get(face["id"], mean)
+    version, shape, state, albedo = identities.get(face["id"], mean)
     points = face.get("landmarks", np.zeros((0, 2), np.float32))
     landmarks = np.concatenate([points, np.zeros((len(points), 1), np.float32)], axis=1)
     return Face(
@@ -85,4 +114,7 @@ def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mappin
         residual_px=face.get("residual_px", 0.0),
         arkit_raw=raw.get("arkit"),
         identity_state=state,
+        light=_light(face),
+        occlusion=_occlusion(face),
+        albedo=albedo,
     )

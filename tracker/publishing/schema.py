@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 import tracker
 from tracker.arkit import ARKIT_NAMES
+from tracker.types import Float32
 
 WIRE_VERSION: Final = 1
 """``v`` of every message; it grows only when old clients can no longer read new messages."""
@@ -36,6 +39,7 @@ def build_schema(
     model: ModelDescription,
     *,
     regions: tuple[str, ...] = (),
+    skin_uv: Float32 | None = None,
     with_raw: bool = False,
     with_landmarks: bool = False,
     revision: int = 1,
@@ -47,13 +51,14 @@ def build_schema(
     Args:
         model: the face model behind ``params``.
         regions: names of the face regions in ``occlusion.regions``, in order; empty when occlusion is not estimated.
+        skin_uv: (P, 2) texture coordinates in 0..1 of the points of ``albedo``; None when appearance is not estimated.
         with_raw: frames hold ``raw``.
         with_landmarks: frames hold ``landmarks`` and ``sigma``.
         revision: the number that frames repeat as ``schema``; grows whenever anything in here changes within a stream.
         stream: the uuid of the publishing process.
         tracker_version: defaults to the version of this package.
     """
-    return {
+    schema: dict[str, Any] = {
         "v": WIRE_VERSION,
         "schema": revision,
         "stream": stream,
@@ -77,3 +82,7 @@ def build_schema(
         "sh_order": 2,
         "tracker": tracker.__version__ if tracker_version is None else tracker_version,
     }
+    if skin_uv is not None:
+        codes = np.round(np.clip(skin_uv, 0.0, 1.0) * 65535.0).astype("<u2")
+        schema["albedo"] = {"points": len(codes), "uv": codes.tobytes()}
+    return schema

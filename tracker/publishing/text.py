@@ -19,6 +19,7 @@ _DECIMALS: Final = 6
 """Of metres, radians, weights and pixels in JSON: a micrometre, less than float32 resolves at arm's length."""
 _SHOWN_EXPRESSIONS: Final = 3
 _SHOWN_FROM: Final = 0.05
+_COVERED_FROM: Final = 0.05
 
 
 def json_line(message: Message, schema: Mapping[str, Any] | None) -> str:
@@ -45,10 +46,14 @@ def face_line(face: Mapping[str, Any], identity: KnownIdentity | None = None) ->
     state = None if identity is None else identity.state
     # The dots say that it is still being learnt.
     known = "" if state is None else f"shape {state.confidence:.0%}{'' if state.frozen else '…'}  "
+    covered = ""
+    if "occlusion" in face and face["occlusion"]["fraction"] >= _COVERED_FROM:
+        covered = f"covered {face['occlusion']['fraction']:.0%}  "
+    lit = f"light {face['light']['exposure']:.2f}  " if "light" in face else ""
     held = "" if face["tracked"] else " (lost)"
     return (
-        f"#{face['id']}{held}  yaw {yaw:+6.1f}°  pitch {pitch:+6.1f}°  roll {roll:+6.1f}°  {distance_m:.2f} m  {known}"
-        f"{'  '.join(strongest) or 'neutral'}"
+        f"#{face['id']}{held}  yaw {yaw:+6.1f}°  pitch {pitch:+6.1f}°  roll {roll:+6.1f}°  {distance_m:.2f} m  "
+        f"{known}{lit}{covered}{'  '.join(strongest) or 'neutral'}"
     )
 
 

@@ -17,7 +17,7 @@ blob has become a read-only float32 array:
         head: {position (3,) m, quaternion (4,) xyzw}          arkit: (52,)          gaze: {left (2,), right (2,)} rad
         raw: {params: as above, arkit: (52,)}                      (only with --with-raw)
         landmarks: (N, 2) px          sigma: (N,) px               (only with --with-landmarks)
-        light: {sh (27,), exposure float}          occlusion: {fraction float, regions (R,)}          (when estimated)
+        light: {sh (27,), exposure float, white_balance (3,)}          occlusion: {fraction float, regions (R,)}  (when estimated)
 
 An identity message decodes to {v, schema, stream, seq, t_publish: as above, faces: [{id: int, version: int, shape: (Ni,),
 confidence: float, frozen: bool, keyframes: int, sigma: (Ni,)}]}; the last four are there where the tracker knows them.
@@ -39,7 +39,8 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.camera import Camera
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
-from tracker.types import PARAM_SIZES, Face, FaceParams, FrameResult, KnownIdentity
+from tracker.srgb import to_codes
+from tracker.types import PARAM_SIZES, Albedo, Face, FaceParams, FrameResult, KnownIdentity
 
 TOPIC_FRAME: Final = b"face/frame/"
 TOPIC_SCHEMA: Final = b"face/schema/"
@@ -139,13 +140,23 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
         arrays += _param_arrays("raw.params", face.raw)
         if face.arkit_raw is not None:
             arrays.append(("raw.arkit", face.arkit_raw, len(ARKIT_NAMES)))
+    if face.light is not None:
+        light = face.light
+        arrays += [("light.sh", light.sh.T, 27), ("light.white_balance", light.white_balance, 3)]
+    if face.occlusion is not None:
+        arrays.append(("occlusion.regions", face.occlusion.regions, None))
     if with_landmarks:
         points = face.landmarks.points
         arrays += [("landmarks", points[:, :2], 2 * len(points)), ("sigma", face.landmarks.sigma, len(points))]
     where = f"face {face.id}"
-    for name in ("confidence", "residual_px"):
-        if not math.isfinite(getattr(face, name)):
-            raise PublishError(f"{where}: {name} is {getattr(face, name)}, and only finite numbers may be published")
+    numbers = {"confidence": face.confidence, "residual_px": face.residual_px}
+    if face.light is not None:
+        numbers["light.exposure"] = face.light.exposure
+    if face.occlusion is not None:
+        numbers["occlusion.fraction"] = face.occlusion.fraction
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise PublishError(f"{where}: {name} is {number}, and only finite numbers may be published")
     blobs = iter(_blobs(arrays, where))
     next(blobs)
     message: dict[str, Any] = {
@@ -164,6 +175,10 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
         message["raw"] = {"params": {name: next(blobs) for name in PARAM_SIZES}}
         if face.arkit_raw is not None:
             message["raw"]["arkit"] = next(blobs)
+    if face.light is not None:
+        message["light"] = {"sh": next(blobs), "white_balance": next(blobs), "exposure": float(face.light.exposure)}
+    if face.occlusion is not None:
+        message["occlusion"] = {"fraction": float(face.occlusion.fraction), "regions": next(blobs)}
     if with_landmarks:
         message["landmarks"] = next(blobs)
         message["sigma"] = next(blobs)
@@ -204,7 +219,20 @@ def _encode_known(face_id: int, known: KnownIdentity) -> dict[str, Any]:
         sigma = _blobs([("sigma", state.sigma, known.shape.size)], where)[0]
         message |= {"confidence": float(state.confidence), "frozen": bool(state.frozen), "keyframes": state.keyframes}
         message["sigma"] = sigma
+    if known.albedo is not None:
+        message["albedo"] = _encode_albedo(known.albedo, where)
     return message
+
+
+def _encode_albedo(albedo: Albedo, where: str) -> dict[str, Any]:
+    if not (np.isfinite(albedo.points).all() and np.isfinite(albedo.seen).all() and math.isfinite(albedo.coverage)):
+        raise PublishError(f"{where}: its albedo holds NaN or infinity, which may not be published")
+    return {
+        "version": albedo.version,
+        "coverage": float(albedo.coverage),
+        "points": to_codes(albedo.points).tobytes(),
+        "seen": np.round(np.clip(albedo.seen, 0.0, 1.0) * 255.0).astype(np.uint8).tobytes(),
+    }
 
 
 def encode_event(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
+from tracker.recording.appearance import fill_row, row_fields
 from tracker.recording.header import TakeHeader
 from tracker.types import Float32, IdentityState, KnownIdentity
 
@@ -74,8 +75,9 @@ class _Rows:
 class Slot:
     """The rows of one slot and who was in it."""
 
-    def __init__(self, rows: _Rows, with_landmarks: bool) -> None:
+    def __init__(self, rows: _Rows, with_landmarks: bool, with_appearance: bool) -> None:
         self.rows = rows
+        self.with_appearance = with_appearance
         self.with_landmarks = with_landmarks
         self.presence: Counter[int] = Counter()
 
@@ -99,6 +101,8 @@ class Slot:
             for name, column in PARAM_COLUMNS.items():
                 row[f"raw_{column}"] = face["raw"]["params"][name]
             row["raw_arkit"] = face["raw"]["arkit"]
+        if self.with_appearance:
+            fill_row(row, face)
         if self.with_landmarks and "landmarks" in face:
             row["landmarks"] = face["landmarks"]
             row["sigma"] = face["sigma"]
@@ -112,6 +116,8 @@ class Slot:
         row["tracked"] = False
         for key in ("confidence", "age", "residual_px", "bbox"):
             row[key] = 0
+        if self.with_appearance:
+            fill_row(row, {})
         if self.with_landmarks:
             row["landmarks"] = 0
             row["sigma"] = 0
@@ -136,6 +142,8 @@ class ColumnStore:
         self.landmark_count = 0
         self.identities: list[tuple[int, KnownIdentity]] = []
         """(face id, identity) in the order of their appearance."""
+        self.albedos: dict[int, dict[str, Any]] = {}
+        """Face id -> its last albedo record."""
         self._identity_rows: dict[int, int] = {}
         self._homes: dict[int, int] = {}
 
@@ -167,6 +175,9 @@ class ColumnStore:
         row["frame_size"] = record["image"]
         row["K"] = ((focal, 0, cx), (0, focal, cy), (0, 0, 1))
         self._frames.write()
+        for face in record["faces"]:
+            if "albedo" in face:
+                self.albedos[face["id"]] = face["albedo"]
         seated = self._seat(record["faces"])
         for number, slot in enumerate(self.slots):
             face = seated.get(number)
@@ -215,7 +226,7 @@ class ColumnStore:
         if self._header.meta["with_raw"]:
             rows.row["raw_rotation_camera"] = (np.pi, 0.0, 0.0)
             rows.row["raw_translation_camera"] = (0.0, 0.0, 0.5)
-        slot = Slot(rows, self.landmark_count > 0)
+        slot = Slot(rows, self.landmark_count > 0, self._header.regions is not None)
         for _ in range(self.frame_count):
             slot.write_absence()
         self.slots.append(slot)
@@ -251,6 +262,8 @@ class ColumnStore:
             fields.append(("raw_arkit", "<f4", (arkit,)))
         if self.landmark_count:
             fields += [("landmarks", "<f4", (self.landmark_count, 3)), ("sigma", "<f4", (self.landmark_count,))]
+        if self._header.regions is not None:
+            fields += row_fields(len(self._header.regions))
         return np.dtype(fields)
 
     def _identity_row(self, face: dict[str, Any]) -> int:

@@ -52,6 +52,7 @@ class TakeHeader:
         *,
         with_raw: bool,
         with_landmarks: bool,
+        with_appearance: bool = False,
     ) -> TakeHeader:
         """The header of a take of ``model``; ``meta`` adds to what it says and cannot replace it."""
         rate = None if first is None else first.rate
@@ -76,6 +77,7 @@ class TakeHeader:
             "quaternion": "xyzw",
             "with_raw": with_raw,
             "with_landmarks": with_landmarks,
+            "appearance": {"regions": list(model.region_names)} if with_appearance else None,
         }
         return cls(
             {**{str(key): value for key, value in meta.items()}, **own},
@@ -96,6 +98,12 @@ class TakeHeader:
     @property
     def identity_count(self) -> int:
         return int(self.meta["model"]["identity_count"])
+
+    @property
+    def regions(self) -> tuple[str, ...] | None:
+        """Names of the face regions of ``occlusion_regions``; None for takes without appearance."""
+        appearance = self.meta.get("appearance")
+        return None if appearance is None else tuple(str(name) for name in appearance["regions"])
 
     @property
     def clock(self) -> Clock:

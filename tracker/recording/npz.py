@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
+from tracker.recording.appearance import ALBEDO_KEYS, albedo_arrays
 from tracker.recording.columns import FRAME_ROW, ColumnStore, Slot
 from tracker.recording.header import FORMAT, VERSION, TakeHeader
 from tracker.recording.vhap import WORLD_TO_CAMERA, world_pose
@@ -81,6 +82,9 @@ def _write_members(archive: zipfile.ZipFile, header: TakeHeader, columns: Column
     _write_array(archive, "expression_names", np.array(header.expression_names))
     _write_array(archive, "world_to_camera", WORLD_TO_CAMERA)
     _write_identities(archive, header, columns)
+    if header.regions is not None:
+        for name, array in albedo_arrays(columns.albedos).items():
+            _write_array(archive, name, array)
     for name in FRAME_ROW.names or ():
         _write_column(archive, name, FRAME_ROW[name], count, (chunk[name] for chunk in columns.frame_rows()))
     ids = (np.array([f"{index:05d}" for index in chunk["frame_index"]]) for chunk in columns.frame_rows())
@@ -238,6 +242,12 @@ def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: T
         "arkit": (arkit,), "position": (3,), "quaternion": (4,), "gaze_left": (2,), "gaze_right": (2,), "bbox": (4,),
         "face_id": (), "tracked": (), "confidence": (), "age": (), "residual_px": (), "identity_row": (),
     }  # fmt: skip
+    if header.regions is not None:
+        per_slot |= {"light_sh": (3, 9), "light_white_balance": (3,), "light_exposure": ()}
+        per_slot |= {"occlusion": (), "occlusion_regions": (len(header.regions),)}
+        missing = [name for name in ALBEDO_KEYS if name not in arrays]
+        if missing:
+            raise RecordingError(f"{path} is not a whole take: '{missing[0]}' is missing")
     expected = dict(per_frame)
     for number in range(meta["slots"]):
         expected |= {slot_prefix(number) + name: shape for name, shape in per_slot.items()}

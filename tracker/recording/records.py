@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracker.arkit import ARKIT_NAMES
+from tracker.recording.appearance import SH_NUMBERS, AppearanceEncoder, is_finite
 from tracker.types import PARAM_SIZES, Face, FaceParams, Float32, FrameResult
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,20 @@ Record = dict[str, Any]
 class RecordEncoder:
     """Frame results to records. Keeps track of which identities have been written."""
 
-    def __init__(self, *, expression_count: int, identity_count: int, with_raw: bool, with_landmarks: bool) -> None:
+    def __init__(
+        self,
+        *,
+        expression_count: int,
+        identity_count: int,
+        with_raw: bool,
+        with_landmarks: bool,
+        with_appearance: bool = False,
+    ) -> None:
         self._expression_count = expression_count
         self._identity_count = identity_count
         self._with_raw = with_raw
         self._with_landmarks = with_landmarks
+        self._appearance = AppearanceEncoder() if with_appearance else None
         self._identities: dict[int, int] = {}
         self._landmark_count: int | None = None
 
@@ -80,6 +90,8 @@ class RecordEncoder:
         if self._with_landmarks:
             record["landmarks"] = _f32(face.landmarks.points)
             record["sigma"] = _f32(face.landmarks.sigma)
+        if self._appearance is not None:
+            self._appearance.add_to(record, face)
         return record
 
     def _fits(self, face: Face, index: int) -> bool:
@@ -96,6 +108,7 @@ class RecordEncoder:
             arrays += [getattr(face.raw, name) for name in PARAM_SIZES]
         # One check for all: numpy calls dominate the cost.
         finite = bool(np.isfinite(np.concatenate(arrays)).all())
+        finite = finite and (self._appearance is None or is_finite(face))
         if not (finite and math.isfinite(face.confidence) and math.isfinite(face.residual_px)):
             logger.warning("face %d is left out of frame %d of the take: it holds NaN or infinity", face.id, index)
             return False
@@ -169,6 +182,31 @@ def _face_with_arrays(face: Record, expression_count: int, identity_count: int) 
     if "landmarks" in face:
         decoded["landmarks"] = _array(face["landmarks"], None).reshape(-1, 3)
         decoded["sigma"] = _array(face["sigma"], len(decoded["landmarks"]))
+    decoded |= _appearance_with_arrays(face)
+    return decoded
+
+
+def _appearance_with_arrays(face: Record) -> Record:
+    decoded: Record = {}
+    if "light" in face:
+        light = face["light"]
+        decoded["light"] = {
+            "sh": _array(light["sh"], SH_NUMBERS),
+            "exposure": float(light["exposure"]),
+            "white_balance": _array(light["white_balance"], 3),
+        }
+    if "occlusion" in face:
+        occlusion = face["occlusion"]
+        decoded["occlusion"] = {"fraction": float(occlusion["fraction"]), "regions": _array(occlusion["regions"], None)}
+    if "albedo" in face:
+        albedo = face["albedo"]
+        seen = _array(albedo["seen"], None)
+        decoded["albedo"] = {
+            "version": int(albedo["version"]),
+            "coverage": float(albedo["coverage"]),
+            "points": _array(albedo["points"], 3 * seen.size),
+            "seen": seen,
+        }
     return decoded
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.camera import Camera
 from tracker.errors import RecordingError
+from tracker.recording.appearance import albedo_of, light_of, occlusion_of
 from tracker.recording.columns import NO_FACE, PARAM_COLUMNS, ColumnStore
 from tracker.recording.header import TakeHeader
 from tracker.recording.journal import is_journal, read_journal
@@ -137,6 +138,9 @@ class Take:
             residual_px=float(a[prefix + "residual_px"][row]),
             arkit_raw=a[f"{prefix}raw_arkit"][row] if has_raw else None,
             identity_state=state,
+            light=light_of(a, prefix, row),
+            occlusion=occlusion_of(a, prefix, row),
+            albedo=albedo_of(a, face_id),
         )
 
     def _params(self, prefix: str, row: int) -> FaceParams:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
+from tracker.recording.appearance import csv_columns, csv_numbers
 from tracker.recording.header import TakeHeader
 from tracker.recording.records import with_arrays
 from tracker.rotations import head_euler, matrix_from_quaternion
@@ -75,7 +76,9 @@ def frame_records(
 class CsvTable:
     """The columns of a ``.csv`` take and its lines."""
 
-    def __init__(self, expression_names: tuple[str, ...]) -> None:
+    def __init__(self, expression_names: tuple[str, ...], regions: tuple[str, ...] | None = None) -> None:
+        """``regions`` of the face model for takes with appearance."""
+        self._regions = regions
         self._expressions = () if expression_names == ARKIT_NAMES else expression_names
         self.columns: tuple[str, ...] = (
             "frame", "t_capture_ns", "pts_s", "face_id", "tracked", "confidence", "age",
@@ -87,6 +90,7 @@ class CsvTable:
             "eyelid_left", "eyelid_right", "jaw_x_rad", "jaw_y_rad", "jaw_z_rad", "residual_px",
             *ARKIT_NAMES,
             *(f"expr_{name}" for name in self._expressions),
+            *(() if regions is None else csv_columns(regions)),
         )  # fmt: skip
 
     def header(self) -> bytes:
@@ -115,6 +119,7 @@ class CsvTable:
                 [face.residual_px],
                 face.arkit,
                 face.params.expression if self._expressions else (),
+                () if self._regions is None else csv_numbers(face, len(self._regions)),
             ]
         )
         rounded = ",".join(map(str, np.round(numbers.astype(np.float64), 6).tolist()))

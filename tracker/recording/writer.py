@@ -63,7 +63,7 @@ class _CsvSink:
     def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
         self._file = file
         self._header = header
-        self._table = CsvTable(header.expression_names)
+        self._table = CsvTable(header.expression_names, header.regions)
         file.append(self._table.header())
 
     def write(self, result: FrameResult) -> None:
@@ -90,7 +90,15 @@ class TakeWriter:
     """
 
     def __init__(
-        self, path: Path, *, model: FaceModel, meta: Mapping[str, Any], raw: bool, landmarks: bool, file: GrowingFile
+        self,
+        path: Path,
+        *,
+        model: FaceModel,
+        meta: Mapping[str, Any],
+        raw: bool,
+        landmarks: bool,
+        appearance: bool,
+        file: GrowingFile,
     ) -> None:
         """Use ``open_writer``."""
         self.path = path
@@ -100,6 +108,7 @@ class TakeWriter:
         self._meta = meta
         self._raw = raw
         self._landmarks = landmarks
+        self._appearance = appearance
         self._file = file
         self._sink: _Sink | None = None
         self._open = True
@@ -154,12 +163,20 @@ class TakeWriter:
             self._file.discard()
 
     def _start(self, first: FrameResult | None) -> _Sink:
-        header = TakeHeader.create(self._model, self._meta, first, with_raw=self._raw, with_landmarks=self._landmarks)
+        header = TakeHeader.create(
+            self._model,
+            self._meta,
+            first,
+            with_raw=self._raw,
+            with_landmarks=self._landmarks,
+            with_appearance=self._appearance,
+        )
         encoder = RecordEncoder(
             expression_count=len(self._model.published_names),
             identity_count=self._model.identity_count,
             with_raw=self._raw,
             with_landmarks=self._landmarks,
+            with_appearance=self._appearance,
         )
         return _SINKS[self.path.suffix.lower()](self._file, header, encoder)
 
@@ -177,6 +194,7 @@ def open_writer(
     meta: Mapping[str, Any] | None = None,
     raw: bool = True,
     landmarks: bool = False,
+    appearance: bool = False,
     overwrite: bool = False,
     discard_unfinished: bool = False,
 ) -> TakeWriter:
@@ -188,6 +206,7 @@ def open_writer(
         meta: JSON-able facts to keep with the take, such as ``{"source": source_signature(path)}``.
         raw: also keep the parameters before smoothing (not in ``.csv``).
         landmarks: also keep the image landmarks and their sigma (not in ``.csv``).
+        appearance: also keep skin, light and occlusion where faces have them.
         overwrite: replace an existing take when this one is finished.
         discard_unfinished: drop the ``.part`` of a recording that was cut off instead of keeping it as ``.part-1``.
 
@@ -203,7 +222,7 @@ def open_writer(
     if path.exists() and not overwrite:
         raise RecordingError(f"{path} exists already; choose another name, or allow replacing it (--force)")
     file = GrowingFile(path, discard_unfinished=discard_unfinished)
-    return TakeWriter(path, model=model, meta=facts, raw=raw, landmarks=landmarks, file=file)
+    return TakeWriter(path, model=model, meta=facts, raw=raw, landmarks=landmarks, appearance=appearance, file=file)
 
 
 def finish_journal(part: Path, path: Path) -> int:
