@@ -157,6 +157,8 @@ def _found(source: SourceModel) -> list[tuple[str, str]]:
 
 
 def _facts(model: FaceModel) -> list[tuple[str, str]]:
+    from tracker.face_model.arkit_map import describe_arkit_map
+
     weights = f"{len(model.published_names)} expression"
     if model.control_count:
         weights += f" and {model.control_count} controls of joints and lids"
@@ -171,6 +173,7 @@ def _facts(model: FaceModel) -> list[tuple[str, str]]:
         ("embeddings", ", ".join(f"{name} ({len(e.faces)})" for name, e in sorted(model.embeddings.items())) or "none"),
         ("licence", model.licence),
     ]
+    lines.extend(("arkit" if index == 0 else "", line) for index, line in enumerate(describe_arkit_map(model)))
     for key, label in (("attribution", "cite"), ("source", "made from"), ("source_sha256", "its sha256")):
         if model.meta.get(key):
             lines.append((label, model.meta[key]))
@@ -191,9 +194,9 @@ def _limits(model: FaceModel) -> list[str]:
     if not model.skin_weights[:, 3:].any():
         limits.append("turn the eyes: it has no eyeballs")
     missing = [name for name in ARKIT_NAMES if name not in model.expression_names]
-    if len(missing) == len(ARKIT_NAMES):
+    if len(missing) == len(ARKIT_NAMES) and model.arkit_map is None:
         limits.append("publish ARKit's names as its own expressions: it has components of its own")
-    elif missing:
+    elif missing and model.arkit_map is None:
         limits.append(f"show {', '.join(missing)}")
     if model.albedo_mean is None:
         limits.append("say what skin colours are likely: it has no albedo")
