@@ -11,7 +11,9 @@ from tracker.errors import ConfigError
 
 EncoderName = Literal["mediapipe", "light"]
 Precision = Literal["auto", "f32", "bf16"]
+Photometric = Literal["auto", "on", "off"]
 ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light")
+PHOTOMETRIC: Final[tuple[Photometric, ...]] = ("auto", "on", "off")
 PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "f32", "bf16")
 
 
@@ -38,9 +40,13 @@ class TrackerConfig:
     precision: Precision = "auto"
     appearance: bool = False
     """Estimate skin reflectance, light and occlusion (docs/appearance.md)."""
+    photometric: Photometric = "auto"
+    """With ``appearance``: the picture has a say in the pose ``auto``: while something seems to be in front of the face; ``on``:
+    in every frame; ``off``: never."""
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("photometric", self.photometric, PHOTOMETRIC)
         _one_of("precision", self.precision, PRECISIONS)
         if not 1 <= self.max_faces <= 16:
             raise ConfigError(f"max_faces must be 1..16, got {self.max_faces}")
@@ -101,6 +107,11 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         "--appearance", choices=("on", "off"), default="off",
         help="estimate skin reflectance, light and occlusion (default off)",
     )  # fmt: skip
+    group.add_argument(
+        "--photometric", choices=PHOTOMETRIC, default="auto",
+        help="let the skin in the picture correct the pose: 'auto' while something is in front of the face (default), 'on' in "
+        "every frame, 'off' never; needs --appearance on",
+    )  # fmt: skip
 
 
 def tracking_config(args: argparse.Namespace) -> TrackerConfig:
@@ -117,4 +128,5 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
         threads=args.threads,
         precision=args.precision,
         appearance=args.appearance == "on",
+        photometric=args.photometric,
     )

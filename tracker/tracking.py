@@ -20,7 +20,9 @@ from tracker.detection.cuts import CutDetector
 from tracker.enrolment.file import Enrolment, read_enrolment
 from tracker.face_model import FaceModel, load_face_model
 from tracker.face_model.retarget import Retarget
+from tracker.fitting.fitter import FitConfig
 from tracker.fitting.neutral import CalibrationStatus
+from tracker.fitting.picture import PictureConfig
 from tracker.fitting.stage import FitStage
 from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
@@ -68,8 +70,8 @@ class FrameTracker:
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
         self._cuts = CutDetector()
-        self._fit = self._fit_stage()
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
+        self._fit = self._fit_stage()
         self._people: dict[int, int] = {}
 
     @property
@@ -93,7 +95,7 @@ class FrameTracker:
         start = perf_counter_ns()
         frame = encoded.frame
         camera = Camera.for_image(frame.width, frame.height, self._focal_for(frame.width))
-        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, cut=encoded.cut)
+        faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, frame.image, cut=encoded.cut)
         fit_ms = (perf_counter_ns() - start) * 1e-6
         stage_ms = {**encoded.stage_ms, "fit": fit_ms}
         if self._appearance is not None:
@@ -170,7 +172,10 @@ class FrameTracker:
 
     def _fit_stage(self) -> FitStage:
         smoothing = SmoothingConfig(enabled=self.config.smoothing)
-        return FitStage(self._fitted, self._set_name, smoothing=smoothing, enrolment=self.enrolment)
+        photometric = self.config.photometric
+        skin = self._appearance if photometric != "off" else None
+        fit = FitConfig(picture=PictureConfig(always=photometric == "on"))
+        return FitStage(self._fitted, self._set_name, fit, smoothing, self.enrolment, skin)
 
     def _focal_for(self, width: int) -> float | None:
         """As configured, else as enrolled, else None for the default rule."""

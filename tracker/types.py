@@ -249,3 +249,23 @@ class FrameResult:
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Time spent on this frame per stage, milliseconds."""
     notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkinView:
+    """What a picture shows at M skin points of a face in a pose that is tried, against what is known about the skin."""
+
+    points: Float32
+    """(3, M) camera frame, metres."""
+    error: Float32
+    """(M,) log of predicted over shown luminance."""
+    slope: Float32
+    """(2, M) gradient of the picture's log luminance, per pixel to the right and down."""
+    sigma: Float32
+    """(M,) usual standard deviation of ``error``."""
+    weight: Float32
+    """(M,) 0..1: 0 where a point is clipped, turned away or not known yet."""
+    covered: Float32
+    """(M,) probability that something was in front of the point in the last frame."""
+    is_bare: NDArray[np.bool_]
+    """(M,) plain skin, which looks the same whatever the face does: not brow, eye or mouth."""

@@ -16,9 +16,10 @@ from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
 from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
 from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
 from tracker.appearance.tone import ToneAnchor
+from tracker.appearance.view import skin_view
 from tracker.camera import Camera
 from tracker.face_model.model import FaceModel
-from tracker.types import Albedo, Face, Illumination, ImageRGB, Occlusion
+from tracker.types import Albedo, Face, FaceParams, Illumination, ImageRGB, Occlusion, SkinView
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -139,6 +140,41 @@ class AppearanceStage:
         index, weight = self._around[set_name]
         covered: Float32 = (person.occlusion.probability[index] * weight).sum(axis=1)
         return covered
+
+    def covered_fraction(self, face_id: int) -> float:
+        """Share of the visible skin of a face that was covered in its last frame, 0..1."""
+        person = self._people.get(face_id)
+        if person is None or person.last is None:
+            return 0.0
+        return float(person.occlusion.probability[person.last.index].mean())
+
+    def view(
+        self, image: ImageRGB, face_id: int, params: FaceParams, identity: Float32, camera: Camera
+    ) -> SkinView | None:
+        """What the picture shows at the skin points of a pose that is only tried; nothing is learned from it.
+
+        None for a face whose skin is not known yet, and for poses that put it out of the picture.
+        """
+        person = self._people.get(face_id)
+        if person is None or person.light is None:
+            return None
+        known = np.minimum(person.albedo.seen * 1.5, np.float32(1.0))
+        if np.count_nonzero(known > 0.5) < _LEAST_POINTS:
+            return None
+        if not np.array_equal(person.shape.identity, identity):
+            person.shape = self.surface.shape(identity)
+        seen = self.surface.see(person.shape, params, camera)
+        occlusion, albedo = person.occlusion, person.albedo
+        return skin_view(
+            image,
+            seen,
+            albedo.log,
+            occlusion.variance + albedo.variance,
+            known,
+            occlusion.probability,
+            self.points.is_bare,
+            person.light,
+        )
 
     def explained(self, face_id: int) -> Explained | None:
         """The last frame of a face that could be explained."""

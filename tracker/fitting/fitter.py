@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from tracker.camera import Camera
 from tracker.enrolment.file import Enrolment
 from tracker.face_model import FaceModel
+from tracker.fitting.covering import Covering, HeldExpression, gated, lowered
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
 from tracker.fitting.person_check import PROBE_PERIOD, PersonCheck
+from tracker.fitting.picture import Look, PictureConfig, PictureFit
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.residuals import FitState, Target
 from tracker.fitting.solver import Solution, Solver
@@ -38,6 +40,7 @@ class FitConfig:
     restart_residual: float = 0.12
     """A warm frame whose median residual exceeds this share of the face width is started cold again."""
     identity: IdentityConfig = field(default_factory=IdentityConfig)
+    picture: PictureConfig = field(default_factory=PictureConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class FittedFace:
     cold: bool
     arkit: Float32 | None = None
     """(52,) ARKit weights where the model's expressions are not ARKit's own."""
+    doubt: float = 0.0
+    """0 the picture confirms the landmarks .. 1 they are believed to be dragged off the face."""
 
 
 class FaceFitter:
@@ -77,6 +82,10 @@ class FaceFitter:
         self._watch = PersonWatch()
         self.people = 1
         """How many persons this has followed; it grows when the one before is forgotten."""
+        self._picture = PictureFit(model.expression_bounds, self._config.picture)
+        rest = np.zeros(model.expression_count, np.float32)
+        self._held = HeldExpression(np.abs(self._points.expression_jacobian(rest)).sum(axis=0))
+        self._doubt = 0.0
         self._state: FitState | None = None
         self._camera: Camera | None = None
         self._age = 0
@@ -86,17 +95,33 @@ class FaceFitter:
         self.enrolment: Enrolment | None = None
         """Whose identity this is taken to be; None once it has turned out to be somebody else."""
 
-    def fit(self, observation: FaceObservation, camera: Camera) -> FittedFace:
-        """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise."""
-        target = self.target(observation)
+    def fit(
+        self,
+        observation: FaceObservation,
+        camera: Camera,
+        covering: Covering | None = None,
+        look: Look | None = None,
+    ) -> FittedFace:
+        """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise.
+
+        ``covering`` is what was in front of the face in the last frame, ``look`` shows the picture at a state; without them
+        landmarks alone decide.
+        """
+        target = self.target(observation, covering)
+        before = self._state if camera == self._camera else None
         width = max(float(observation.box[2]), 1.0)
         cold = self._state is None or camera != self._camera
         if not cold:
             solution = self._warm(camera, target)
             residual_px = self._residual(observation, solution)
             cold = residual_px > self._config.restart_residual * width
-            if not cold and (
-                self._is_other_person(solution, residual_px / width) or self._fails_check(camera, target, solution)
+            # Behind a hand anybody fits badly.
+            if (
+                not cold
+                and self._doubt == 0.0
+                and (
+                    self._is_other_person(solution, residual_px / width) or self._fails_check(camera, target, solution)
+                )
             ):
                 self.forget()
                 self.reopened += 1
@@ -104,20 +129,32 @@ class FaceFitter:
         if cold:
             solution = self._cold(observation, camera, target)
             residual_px = self._residual(observation, solution)
-        self._state, self._camera = solution.state, camera
+        state = solution.state
+        if cold:
+            self._picture.reset()
+            self._held.reset()
+        if cold or look is None:
+            self._doubt = 0.0
+        else:
+            state = self._refined(solution, covering, look, before, camera, width)
+        self._state, self._camera = state, camera
         self._age += 1
         return FittedFace(
-            state=solution.state,
+            state=state,
             identity=self._points.identity,
             identity_version=self.identity.version,
             identity_state=self.identity.state,
             residual_px=residual_px,
             iterations=solution.iterations,
             cold=cold,
-            arkit=None
-            if self._mapped is None
-            else self._mapped.arkit(solution.state.expression, observation.arkit_hint),
+            arkit=None if self._mapped is None else self._mapped.arkit(state.expression, observation.arkit_hint),
+            doubt=self._doubt,
         )
+
+    @property
+    def shape(self) -> Float32:
+        """The identity (Ni,) that faces are fitted with."""
+        return self._points.identity
 
     def adopt(self, enrolment: Enrolment) -> None:
         """Take the face to be the enrolled person's from now on, until it fits badly."""
@@ -150,11 +187,28 @@ class FaceFitter:
         self.enrolment = None
         self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
 
-    def target(self, observation: FaceObservation) -> Target:
-        """What the fit of this observation is pulled to."""
+    def _refined(
+        self,
+        solution: Solution,
+        covering: Covering | None,
+        look: Look,
+        before: FitState | None,
+        camera: Camera,
+        width_px: float,
+    ) -> FitState:
+        fraction = 0.0 if covering is None else covering.fraction
+        refined = self._picture.refine(solution, look, fraction, before, camera.focal_px, width_px)
+        self._doubt = refined.doubt
+        covered = None if covering is None else gated(covering.landmarks[self._points.order], refined.doubt)
+        return replace(refined.state, expression=self._held(refined.state.expression, covered, refined.doubt))
+
+    def target(self, observation: FaceObservation, covering: Covering | None = None) -> Target:
+        """What the fit of this observation is pulled to, with what was in front of the face in the last frame."""
         landmarks = observation.landmarks
         order = self._points.order
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
+        if covering is not None:
+            precision = lowered(precision, gated(covering.landmarks[order], self._doubt))
         if self._mapped is None:
             mean, sigma = self._prior.given(observation.arkit_hint)
             coupling = self._coupling
@@ -181,6 +235,9 @@ class FaceFitter:
         solution = self.solver.solve(
             camera, target, self._state, iterations=self._config.warm_iterations, relinearise=False
         )
+        if self._doubt > 0.0:
+            # A face that something is in front of, or was a frame ago, teaches nothing about the person.
+            return solution
         if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
             return self._solve_identity(camera, target, solution.state, iterations=4)
         return solution

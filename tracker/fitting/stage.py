@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from tracker.camera import Camera
 from tracker.enrolment.file import Enrolment
 from tracker.face_model import FaceModel
 from tracker.fitting.calibration import NeutralCalibration
+from tracker.fitting.covering import Covering, widened
 from tracker.fitting.fitter import FaceFitter, FitConfig, FittedFace
 from tracker.fitting.mapped_prior import has_own_expressions
 from tracker.fitting.neutral import NeutralReference
@@ -20,12 +22,30 @@ from tracker.fitting.recenter import Recenter
 from tracker.fitting.residuals import FitState
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
 from tracker.smoothing import FaceSmoother, SmoothingConfig
-from tracker.types import Face, FaceObservation, FaceParams, Notice
+from tracker.types import Face, FaceObservation, FaceParams, ImageRGB, Notice, SkinView
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 _FORGET_AFTER_NS = 10_000_000_000
+
+
+class KnownSkin(Protocol):
+    """What is known about the skin of the faces, as the fit asks for it (``tracker.appearance.AppearanceStage``)."""
+
+    def landmark_occlusion(self, face_id: int, set_name: str) -> Float32 | None:
+        """Probability (N,) that each landmark was covered in the last frame."""
+        ...
+
+    def covered_fraction(self, face_id: int) -> float:
+        """Share of the visible skin that was covered in the last frame."""
+        ...
+
+    def view(
+        self, image: ImageRGB, face_id: int, params: FaceParams, identity: Float32, camera: Camera
+    ) -> SkinView | None:
+        """What the picture shows at the skin in a pose that is tried."""
+        ...
 
 
 @dataclass(slots=True)
@@ -46,12 +66,17 @@ class FitStage:
         fit: FitConfig | None = None,
         smoothing: SmoothingConfig | None = None,
         enrolment: Enrolment | None = None,
+        skin: KnownSkin | None = None,
     ) -> None:
-        """``enrolment``: the first face is taken to be that person, with a face model that it was made with."""
+        """Fit with a face model that ``enrolment``, when given, was made with: the first face is taken to be that person.
+
+        ``skin`` lets the picture have a say in the fit, in frames that are processed with one.
+        """
         self._model = model
         self._set_name = set_name
         self._fit_config = fit
         self._smoothing_config = smoothing
+        self._skin = skin
         self._people: dict[int, _Person] = {}
         self._arkit = np.array(
             [model.expression_names.index(name) if name in model.expression_names else -1 for name in ARKIT_NAMES]
@@ -75,7 +100,13 @@ class FitStage:
         return 0 if person is None else person.fitter.people
 
     def process(
-        self, observations: list[FaceObservation], camera: Camera, t_capture_ns: int, *, cut: bool = False
+        self,
+        observations: list[FaceObservation],
+        camera: Camera,
+        t_capture_ns: int,
+        image: ImageRGB | None = None,
+        *,
+        cut: bool = False,
     ) -> tuple[Face, ...]:
         """Faces of one frame, in the order of the observations. ``cut``: the frame begins another shot.
 
@@ -85,7 +116,7 @@ class FitStage:
         self._calls += 1
         if cut:
             self._cut()
-        found = (self._face(seen, camera, t_capture_ns) for seen in observations)
+        found = (self._face(seen, camera, t_capture_ns, image) for seen in observations)
         faces = tuple(face for face in found if face is not None)
         self._people = {
             face_id: person
@@ -130,7 +161,7 @@ class FitStage:
         if self.neutral.drop(face_id):
             self._notices.append(Notice("calibration_off", {"id": face_id, "reason": "another person"}))
 
-    def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int) -> Face | None:
+    def _face(self, seen: FaceObservation, camera: Camera, t_capture_ns: int, image: ImageRGB | None) -> Face | None:
         if not _is_usable(seen):
             return None
         person = self._people.get(seen.face_id)
@@ -150,9 +181,9 @@ class FitStage:
         person.seen_ns, person.seen_call = t_capture_ns, self._calls
         enrolled, reopened = person.fitter.enrolment is not None, person.fitter.reopened
         try:
-            fitted = person.fitter.fit(seen, camera)
+            fitted, covering = self._fitted(person.fitter, seen, camera, image)
         except np.linalg.LinAlgError:
-            fitted = None
+            fitted, covering = None, None
         if person.fitter.reopened > reopened:
             self._forgotten(seen.face_id, enrolled=enrolled)
         if fitted is None or not _is_in_front(fitted.state):
@@ -166,7 +197,26 @@ class FitStage:
         smooth = person.smoother(state, t_capture_ns)
         count = self._model.expression_count
         arkit = self._arkit_weights(smooth.expression) if fitted.arkit is None else smooth.expression[count:]
+        if covering is not None:
+            sigma = widened(seen.landmarks.sigma, covering.landmarks, fitted.doubt)
+            seen = replace(seen, landmarks=replace(seen.landmarks, sigma=sigma))
         return self._assemble(seen, fitted, replace(smooth, expression=smooth.expression[:count]), arkit)
+
+    def _fitted(
+        self, fitter: FaceFitter, seen: FaceObservation, camera: Camera, image: ImageRGB | None
+    ) -> tuple[FittedFace, Covering | None]:
+        skin = self._skin
+        if skin is None or image is None:
+            return fitter.fit(seen, camera), None
+        hidden = skin.landmark_occlusion(seen.face_id, seen.landmarks.set_name)
+        if hidden is None:
+            return fitter.fit(seen, camera), None
+        covering = Covering(hidden, skin.covered_fraction(seen.face_id))
+
+        def look(state: FitState) -> SkinView | None:
+            return skin.view(image, seen.face_id, self._params(state), fitter.shape, camera)
+
+        return fitter.fit(seen, camera, covering, look), covering
 
     def _assemble(self, seen: FaceObservation, fitted: FittedFace, smooth: FitState, arkit: Float32) -> Face:
         params = self._params(smooth)
