@@ -69,7 +69,7 @@ def follow(stage: FitStage, skin: AppearanceStage | None, frames) -> list:
 
 def fit_stage(skin: AppearanceStage | None, always: bool = False) -> FitStage:
     config = FitConfig(picture=PictureConfig(always=always))
-    return FitStage(load_face_model(), SET, config, SmoothingConfig(enabled=False), skin)
+    return FitStage(load_face_model(), SET, config, SmoothingConfig(enabled=False), skin=skin)
 
 
 @pytest.mark.parametrize("axis", range(6))
