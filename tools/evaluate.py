@@ -28,7 +28,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.table import Table
 
-from tools.evaluation import flame, ict, identity, models, robustness, steadiness, stills, synthetic, tracking_models
+from tools.evaluation import (
+    flame,
+    ict,
+    identity,
+    models,
+    registration,
+    robustness,
+    steadiness,
+    stills,
+    synthetic,
+    tracking_models,
+)
 from tools.evaluation.tracking import Follower
 from tools.peers.client import SubjectError, SubjectProcess
 from tools.peers.environment import PeersError
@@ -89,6 +100,10 @@ def run_models(args: argparse.Namespace) -> dict[str, Any]:
     faces, fitting = tracking_models.load(args.face_models), _fit(args)
     follower = Follower()
     return models.evaluate(faces, follower.set_name, models.prepare(follower, quick=args.quick), args.picture, fitting)
+
+
+def run_registration(args: argparse.Namespace) -> dict[str, Any]:
+    return registration.evaluate(quick=args.quick)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -182,6 +197,7 @@ def _parser() -> argparse.ArgumentParser:
         ("identity", run_identity, "drift, and the difference between people"),
         ("flame", run_flame, "renders of the FLAME-structured head, in its own parameters and in ARKit's words"),
         ("models", run_models, "built-in, ICT and FLAME-structured heads as the tracker's own"),
+        ("registration", run_registration, "foreign heads brought onto the built-in one"),
     ):
         question = questions.add_parser(name, help=text, description=text)
         question.set_defaults(run=function, fit=[])
@@ -195,7 +211,7 @@ def _parser() -> argparse.ArgumentParser:
             question.add_argument(
                 "--picture", type=Path, metavar="FILE", help="write the scan coloured by its errors (.png)"
             )
-        elif name != "flame":
+        elif name not in ("flame", "registration"):
             question.add_argument("--no-peers", action="store_true", help="without MediaPipe as a baseline")
             question.add_argument("--face-model", default="builtin", metavar="NAME|PATH", help="face model to fit")
         if name in ("synthetic", "steadiness", "identity", "models"):

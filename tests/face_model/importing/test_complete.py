@@ -15,6 +15,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.errors import FaceModelError
 from tracker.face_model import EYE_LEFT, EYE_RIGHT, FaceModel, read_face_model
 from tracker.face_model.importing.anatomy import sphere
+from tracker.face_model.importing.dense_sets import builtin_dense_sets
 from tracker.face_model.importing.expression_transfer import builtin_deltas, transfer_expressions
 from tracker.face_model.importing.normalising import normalised, unit_of
 from tracker.face_model.importing.registration import Correspondence, Viewer
@@ -98,6 +99,11 @@ def test_landmarks_lie_where_they_do_on_the_builtin_head(
         error_mm = 1e3 * np.linalg.norm(mine + offset - theirs, axis=1)
         weight = head.embedding(name).weight
         assert np.median(error_mm[weight > 0.9]) < 2.5
+    dense, known = builtin_dense_sets()["dense202"], model.embedding("dense202")
+    mine = model.landmarks(model.template, "dense202")
+    theirs = np.einsum("lk,lki->li", dense.barycentric, shape[head.faces[dense.faces]])
+    assert np.median(1e3 * np.linalg.norm(mine + offset - theirs, axis=1)) < 4.0
+    assert len(known.faces) == 202 and "dense1609" in model.embeddings
     partner = model.mirror
     assert (partner[partner] == np.arange(model.vertex_count)).mean() > 0.95
 

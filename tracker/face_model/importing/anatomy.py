@@ -22,6 +22,8 @@ Int = NDArray[np.intp]
 _EYE_REACH_M: Final = 0.012
 """An eyeball's middle lies no farther from where registration expects it."""
 _EYE_SIZE_M: Final = (0.018, 0.034)
+_LEAST_EYE: Final = 30
+"""Vertices of the coarsest eyeball."""
 _FAR_M: Final = 0.02
 """Vertices farther from the built-in head than this belong to none of its regions."""
 _NEAR_JOINT: Final = 60
@@ -55,7 +57,7 @@ def find_parts(source: SourceModel, correspondence: Correspondence) -> tuple[NDA
         return parts, names
     for name in ("eye_left", "eye_right"):
         expected = correspondence.deformed[builtin.parts == names.index(name)].mean(axis=0)
-        for piece in range(1, label.max() + 1):
+        for piece in np.flatnonzero(np.bincount(label) >= _LEAST_EYE):
             rows = label == piece
             points = source.template[rows].astype(np.float64)
             size = float(np.ptp(points, axis=0).max()) * scale

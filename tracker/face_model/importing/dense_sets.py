@@ -8,6 +8,7 @@ shape, and symmetric as far as the mesh is.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from tracker.errors import FaceModelError
 from tracker.face_model.importing.simplification import simplify
 from tracker.face_model.model import Embedding, FaceModel
+from tracker.face_model.store import load_face_model
 
 COUNTS: Final = (1609, 805, 403, 202, 101)
 FACE_REGIONS: Final = (
@@ -51,28 +53,34 @@ def dense_embeddings(model: FaceModel, counts: tuple[int, ...] = COUNTS) -> dict
         counts: falling sizes; those that the face has too few vertices for are left out.
 
     Raises:
-        FaceModelError: the model names no face regions, or the face has fewer vertices than the smallest set.
+        FaceModelError: the model names no face regions.
     """
     triangles = model.faces[face_triangles(model)]
     available = len(np.unique(triangles))
     possible = [count for count in counts if count <= available]
     if not possible:
-        raise FaceModelError(
-            f"face model '{model.name}' has {available} face vertices, fewer than the {min(counts)} wanted"
-        )
+        return {}
     levels = simplify(model.template, triangles, possible, model.mirror.astype(np.intp))
     # Any triangle around a vertex will do; the first keeps it the same on every machine.
     first = np.full(model.vertex_count, -1, np.int32)
     corner = np.zeros(model.vertex_count, np.intp)
+    backwards = np.arange(len(model.faces))[::-1]
     for k in (2, 1, 0):
-        for rows in (np.arange(len(model.faces))[::-1],):
-            first[model.faces[rows, k]] = rows
-            corner[model.faces[rows, k]] = k
+        first[model.faces[backwards, k]] = backwards
+        corner[model.faces[backwards, k]] = k
     embeddings = {}
     for count, level in zip(possible, levels, strict=True):
         barycentric = np.eye(3, dtype=np.float32)[corner[level.kept]]
         embeddings[set_name(count)] = Embedding(first[level.kept], barycentric, np.ones(len(level.kept), np.float32))
     return embeddings
+
+
+@cache
+def builtin_dense_sets() -> dict[str, Embedding]:
+    """The dense sets of the built-in head, found once per process. Imported models carry the same points under the same
+    names, so that an encoder's dense landmarks fit any of them.
+    """
+    return dense_embeddings(load_face_model())
 
 
 def with_dense_sets(model: FaceModel, counts: tuple[int, ...] = COUNTS) -> FaceModel:

@@ -121,7 +121,7 @@ def _assemble(path: Path, files: _Files) -> SourceModel:
     identity = np.stack([files.shapes[name][rows] * _METRES - template for name in names], axis=2)
     expression_names, expression, used = _expressions(files, rows, template)
     unused = sorted(set(files.shapes) - used - set(names) - {NEUTRAL})
-    notes = [f"not used: {', '.join(unused)} (ARKit has no such expressions)"] if unused else []
+    notes = [f"{', '.join(unused)}: ARKit has no such expressions"] if unused else []
     absent = [name for name in ARKIT_NAMES if name not in expression_names]
     if absent:
         notes.append(f"it has no {', '.join(absent)}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.face_model.importing.anatomy import sphere
+from tracker.face_model.importing.dense_sets import builtin_dense_sets
 from tracker.face_model.importing.registration.correspondence import Correspondence
 from tracker.face_model.importing.registration.head_template import IRISES, head_template
 from tracker.face_model.importing.registration.surface import Surface, vertex_normals
@@ -17,7 +18,6 @@ from tracker.face_model.model import Embedding
 
 Float64 = NDArray[np.float64]
 
-SETS: Final = ("mediapipe478", "ibug68")
 _DOUBTFUL: Final = 0.3
 """Weight left to points where the surfaces lie apart."""
 _APART_M: Final = 0.004
@@ -37,10 +37,10 @@ class LandmarkSet:
 def find_landmarks(
     source: SourceModel, parts: NDArray[np.int8], part_names: tuple[str, ...], correspondence: Correspondence
 ) -> dict[str, LandmarkSet]:
-    """Embeddings of ``mediapipe478`` and ``ibug68``; points that the file brings are the file's."""
+    """Embeddings of the built-in head's landmark sets, dense ones included; points that the file brings are the file's."""
     found = {}
-    for name in SETS:
-        embedding = _carried(name, source, parts, part_names, correspondence)
+    for name, known in {**head_template().model.embeddings, **builtin_dense_sets()}.items():
+        embedding = _carried(name, known, source, parts, part_names, correspondence)
         own = source.embeddings.get(name)
         apart = np.zeros(0)
         if own is not None:
@@ -63,10 +63,14 @@ def _points(source: SourceModel, embedding: Embedding) -> Float64:
 
 
 def _carried(
-    name: str, source: SourceModel, parts: NDArray[np.int8], part_names: tuple[str, ...], correspondence: Correspondence
+    name: str,
+    own: Embedding,
+    source: SourceModel,
+    parts: NDArray[np.int8],
+    part_names: tuple[str, ...],
+    correspondence: Correspondence,
 ) -> Embedding:
     builtin = head_template().model
-    own = builtin.embedding(name)
     corners = builtin.faces[own.faces]
     normals = vertex_normals(correspondence.deformed, builtin.faces.astype(np.intp))
     points = np.einsum("lk,lki->li", own.barycentric, correspondence.deformed[corners])
