@@ -95,6 +95,8 @@ class FrameTracker:
         start = perf_counter_ns()
         frame = encoded.frame
         camera = Camera.for_image(frame.width, frame.height, self._focal_for(frame.width))
+        if encoded.cut and self._appearance is not None:
+            self._appearance.cut()
         faces = self._fit.process(encoded.observations, camera, frame.t_capture_ns, frame.image, cut=encoded.cut)
         fit_ms = (perf_counter_ns() - start) * 1e-6
         stage_ms = {**encoded.stage_ms, "fit": fit_ms}

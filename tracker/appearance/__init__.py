@@ -2,5 +2,6 @@
 
 from tracker.appearance.points import SkinPoints, place_points
 from tracker.appearance.stage import AppearanceStage, Explained
+from tracker.appearance.texture import albedo_uv
 
-__all__ = ["AppearanceStage", "Explained", "SkinPoints", "place_points"]
+__all__ = ["AppearanceStage", "Explained", "SkinPoints", "albedo_uv", "place_points"]

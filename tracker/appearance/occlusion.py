@@ -74,6 +74,10 @@ class OcclusionField:
         self.colour_scale = _USUAL_COLOUR
         """Usual misfit of log colour beside luminance."""
 
+    def uncover(self) -> None:
+        """Forget what was covered; how well the points are usually predicted stays."""
+        self.probability = np.full(self.probability.shape, _RARE, np.float32)
+
     def observe(
         self, index: NDArray[np.intp], residual: Float32, variance: Float32, edge: Float32, stretch: Float32
     ) -> Float32:

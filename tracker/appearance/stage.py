@@ -32,6 +32,8 @@ _HOLD: Final = 0.02
 _CODE_STEP: Final = 0.003
 """Error of dark colours in linear light: half an 8-bit step and the camera's noise."""
 _GRAZING: Final = 0.15
+_SLANTED, _MOST_SLANTED = 0.06, 0.5
+"""Error of log luminance per slant of the skin (1 / cosine - 1): rims take on what is behind them."""
 _FRESH_SOLVES, _RESUMED_SOLVES = 4, 2
 """Reweighted solves for the light, without and with the light of a frame ago to start from."""
 _FIRST_SWEEPS: Final = 8
@@ -45,6 +47,8 @@ _GOOD_FIT: Final = 0.012
 """Median landmark misfit over face width at which a frame counts half."""
 _AROUND: Final = 6
 """Skin points that speak for a landmark."""
+_EVERY_FRAME: Final = 30
+"""So many first frames all teach the skin; after them every second one."""
 _PUBLISH_EVERY: Final = 15
 _PUBLISH_CHANGE: Final = 0.01
 
@@ -85,6 +89,7 @@ class _Person:
     published: Albedo | None = None
     published_log: Float32 | None = None
     since_published: int = 0
+    frames: int = 0
 
 
 class AppearanceStage:
@@ -120,6 +125,13 @@ class AppearanceStage:
     def forget(self, face_id: int) -> None:
         """Another person has this id from now on."""
         self._people.pop(face_id, None)
+
+    def cut(self) -> None:
+        """The next frame is of another shot: skin stays, light and what was covered start anew."""
+        for person in self._people.values():
+            person.light = None
+            person.centre = None
+            person.occlusion.uncover()
 
     def reset(self) -> None:
         """Forget everybody: the next frame is the first of another stream."""
@@ -175,6 +187,13 @@ class AppearanceStage:
             self.points.is_bare,
             person.light,
         )
+
+    def albedo(self, face_id: int) -> Albedo | None:
+        """What is known about the skin of a face as of the last frame; faces carry it only when it changed enough to matter."""
+        person = self._people.get(face_id)
+        if person is None or person.published is None:
+            return None
+        return self._albedo(person, person.published.version)
 
     def explained(self, face_id: int) -> Explained | None:
         """The last frame of a face that could be explained."""
@@ -252,6 +271,8 @@ class AppearanceStage:
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
         index, albedo = explained.index, person.albedo
         noise = np.square(np.float32(_CODE_STEP) / (LUMA @ explained.predicted))
+        slant = 1.0 / np.maximum(explained.seen.facing[index], np.float32(_GRAZING)) - 1.0
+        noise += np.square(np.minimum(np.float32(_SLANTED) * slant, np.float32(_MOST_SLANTED)))
         return person.occlusion.observe(
             index,
             explained.residual,
@@ -275,6 +296,10 @@ class AppearanceStage:
             if np.count_nonzero(bare) >= _LEAST_POINTS:
                 unlit = np.log(explained.irradiance[:, bare]) + explained.residual[:, bare]
                 person.tone.observe(unlit.mean(axis=1))
+        person.frames += 1
+        if person.frames > _EVERY_FRAME and person.frames % 2:
+            # Neighbouring frames say the same; the frame saved pays for the rest.
+            return
         log_albedo = explained.residual + np.take(albedo.log, index, axis=1)
         albedo.learn(index, log_albedo, view * (free * free + _LEAK) * np.float32(quality))
         albedo.reconcile(1 if person.published is not None else _FIRST_SWEEPS)
@@ -294,20 +319,25 @@ class AppearanceStage:
     def _published(self, person: _Person) -> Albedo:
         person.since_published += 1
         log = (person.albedo.log + person.tone.log_tone[:, None]).astype(np.float32)
+        version = 1 if person.published is None else person.published.version + 1
         if person.published is not None and person.published_log is not None:
             if person.since_published < _PUBLISH_EVERY:
                 return person.published
             if float(np.abs(log - person.published_log).mean()) < _PUBLISH_CHANGE:
                 return person.published
+        person.published = self._albedo(person, version)
+        person.published_log, person.since_published = log, 0
+        return person.published
+
+    def _albedo(self, person: _Person, version: int) -> Albedo:
+        log = (person.albedo.log + person.tone.log_tone[:, None]).astype(np.float32)
         known = person.albedo.seen
-        person.published = Albedo(
+        return Albedo(
             points=np.ascontiguousarray(np.clip(np.exp(log), 0.0, 1.0).T),
             seen=known,
             coverage=float((known > 0.5).mean()),
-            version=1 if person.published is None else person.published.version + 1,
+            version=version,
         )
-        person.published_log, person.since_published = log, 0
-        return person.published
 
 
 def _at_least(irradiance: Float32) -> Float32:
