@@ -14,6 +14,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.errors import FaceModelError
 from tracker.face_model.arkit_map import describe_arkit_map, with_arkit_map
 from tracker.face_model.importing.anatomy import find_joints, find_parts, find_regions, find_skin_mask
+from tracker.face_model.importing.dense_sets import FACE_REGIONS
 from tracker.face_model.importing.expression_transfer import TransferredExpressions, transfer_expressions
 from tracker.face_model.importing.landmark_sets import LandmarkSet, find_landmarks
 from tracker.face_model.importing.normalising import normalised
@@ -41,11 +42,11 @@ class RegistrationReport:
     """How well a foreign head was brought onto the built-in one. Distances in millimetres."""
 
     distance_mm: float
-    """Median distance of the built-in head's skin to the foreign surface."""
+    """Median distance of the built-in head's face, without ears, scalp and neck, to the foreign surface."""
     mean_mm: float
     p95_mm: float
     region_mm: dict[str, float]
-    """Mean distance by region."""
+    """Mean distance by region, of those that the foreign head has."""
     valid: float
     """Share of the built-in head's skin that has a counterpart, 0..1."""
     landmark_mm: float
@@ -69,7 +70,7 @@ class RegistrationReport:
         worst = ", ".join(f"{name} {value:.2f}" for name, value in regions)
         lines = [
             *self.notes,
-            f"registered: surfaces {self.distance_mm:.2f} mm apart (median), {self.mean_mm:.2f} (mean), "
+            f"registered: faces {self.distance_mm:.2f} mm apart (median), {self.mean_mm:.2f} (mean), "
             f"{self.p95_mm:.2f} (95 %); farthest {worst}",
             f"counterparts for {100 * self.valid:.0f} % of the skin; landmarks {self.landmark_mm:.1f} mm apart, "
             f"lids and lips {self.edge_mm:.1f} (medians)",
@@ -260,11 +261,14 @@ def _report(
 ) -> RegistrationReport:
     template = head_template()
     rows = template.vertex_ids
-    distance = found.distance_m[rows] * 1e3
+    every = found.distance_m[rows] * 1e3
+    valid = found.builtin_on_mesh.valid[rows]
+    # Many models end behind the ears: what they do not have says nothing about what they have.
+    distance = every[template.region(*FACE_REGIONS)]
     regions = {
-        name: float(distance[mask].mean())
+        name: float(every[mask].mean())
         for name in template.model.region_names
-        if (mask := template.region(name)).any()
+        if (mask := template.region(name)).any() and valid[mask].mean() > 0.5
     }
     sure = np.flatnonzero(found.landmark_weight > 0.1)
     edges = np.intersect1d(sure, EDGES)
@@ -276,7 +280,7 @@ def _report(
         mean_mm=float(distance.mean()),
         p95_mm=float(np.percentile(distance, 95)),
         region_mm=regions,
-        valid=float(found.builtin_on_mesh.valid[rows].mean()),
+        valid=float(valid.mean()),
         landmark_mm=float(np.median(residual[sure])),
         edge_mm=float(np.median(residual[edges])),
         own_mm={
