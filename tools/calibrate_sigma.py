@@ -3,7 +3,7 @@
     python tools/calibrate_sigma.py --clips FOLDER --faces FOLDER [--encoder light] [--dry-run]
 
 ``--clips`` is any folder of videos with faces, ``--faces`` dlib's folder of example faces (photographs and two XML
-files with 68 hand-placed points per face). What is measured and why: docs/landmark_uncertainty.md.
+files with 68 annotated points per face). What is measured and why: docs/landmark_uncertainty.md.
 """
 
 from __future__ import annotations
@@ -225,13 +225,13 @@ def mirror_indices(encoder: LandmarkEncoder, views: list[tuple[NDArray[np.uint8]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HandPlaced:
-    """A photographed face with hand-placed points."""
+    """A photographed face with annotated points."""
 
     features: NDArray[np.float32]
     error: Floats
     """(51, 2) network minus hand in the face's upright frame, over the crop's side."""
     oval_error: Floats
-    """(17,) distance of the hand-placed jaw points from the mesh's outline, over the crop's side."""
+    """(17,) distance of the annotated jaw points from the mesh's outline, over the crop's side."""
 
 
 def hand_placed(encoder: LandmarkEncoder, folder: Path) -> list[HandPlaced]:
@@ -297,10 +297,10 @@ def predicted(model: SigmaModel, known: NDArray[Any]) -> Floats:
 
 
 def floors(faces: list[HandPlaced], disturbance: SigmaModel) -> Floats:
-    """Variance per axis (N,) against hand-placed points that the disturbances do not explain, over the squared crop
+    """Variance per axis (N,) against annotated points that the disturbances do not explain, over the squared crop
     side.
 
-    Points without a hand-placed counterpart get the mean of the inner groups.
+    Points without a annotated counterpart get the mean of the inner groups.
     """
     explained = np.mean([predicted(disturbance, face.features) ** 2 for face in faces], axis=0)
     variance = np.mean([face.error**2 for face in faces], axis=(0, 2))
@@ -322,7 +322,7 @@ def floors(faces: list[HandPlaced], disturbance: SigmaModel) -> Floats:
 
 
 def with_floor(inputs: Floats, squared: Floats, faces: list[HandPlaced], disturbance: SigmaModel) -> SigmaModel:
-    """The model of disturbances and of what hand-placed points show beyond them, which grows as the face turns away."""
+    """The model of disturbances and of what annotated points show beyond them, which grows as the face turns away."""
     growth = turning(faces)
     floor = floors(faces, disturbance) / np.mean(1 + growth * yaws(faces) ** 2)
     model = fit(inputs, squared, floor * (1 + growth * inputs[:, [FEATURES.index("yaw_squared")]]))
@@ -337,14 +337,14 @@ def yaws(faces: list[HandPlaced]) -> Floats:
 
 
 def turning(faces: list[HandPlaced]) -> float:
-    """How much the variance against hand-placed points grows with yaw: it is proportional to 1 + this * yaw^2."""
+    """How much the variance against annotated points grows with yaw: it is proportional to 1 + this * yaw^2."""
     variance = np.array([np.mean(face.error**2) for face in faces])
     # Weighted least squares: the scatter of a variance grows with it.
     weights = 1 / variance
     design = np.stack([np.ones(len(faces)), yaws(faces) ** 2], axis=1)
     constant, slope = np.linalg.lstsq(design * weights[:, None], variance * weights, rcond=None)[0]
     growth = max(float(slope / constant), 0.0)
-    print(f"variance against hand-placed points grows as 1 + {growth:.1f} yaw^2")
+    print(f"variance against annotated points grows as 1 + {growth:.1f} yaw^2")
     return growth
 
 
@@ -369,14 +369,14 @@ def fit(inputs: Floats, squared: Floats, floor: Floats) -> SigmaModel:
 
 
 def deviations(model: SigmaModel, faces: list[HandPlaced]) -> Floats:
-    """Distance of the network's from the hand-placed points, in sigmas, (faces, 51)."""
+    """Distance of the network's from the annotated points, in sigmas, (faces, 51)."""
     sigma = predicted(model, np.array([face.features for face in faces]))[:, INNER]
     distance: Floats = np.linalg.norm([face.error for face in faces], axis=2) / sigma
     return distance
 
 
 def report(title: str, model: SigmaModel, faces: list[HandPlaced]) -> None:
-    """How often hand-placed points lie within one and two sigma of ours; 39 % and 86 % if the errors were Gaussian."""
+    """How often annotated points lie within one and two sigma of ours; 39 % and 86 % if the errors were Gaussian."""
     distance = deviations(model, faces)
     per_group = {
         name: round(math.sqrt(np.mean(distance[:, np.isin(INNER, points)] ** 2) / 2), 2)

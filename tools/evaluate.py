@@ -1,7 +1,7 @@
 """How accurate, steady and robust the tracker is. Each question is a subcommand; each takes --json FILE.
 
     python tools/evaluate.py synthetic      rendered people of known pose, expression and identity
-    python tools/evaluate.py stills         photographs with 68 placed points
+    python tools/evaluate.py stills         photographs with 68 points of dlib's predictor
     python tools/evaluate.py steadiness     jitter at rest and lag in motion, raw and smoothed
     python tools/evaluate.py robustness     frames lost and invented: clips, roll, small faces, no faces, darkness
     python tools/evaluate.py identity       does identity hold still, and tell people apart?
@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     questions = parser.add_subparsers(dest="question", required=True, metavar="QUESTION")
     for name, function, text in (
         ("synthetic", run_synthetic, "rendered people of known pose, expression and identity"),
-        ("stills", run_stills, "photographs with 68 placed points"),
+        ("stills", run_stills, "photographs with 68 points of dlib's predictor"),
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
         ("identity", run_identity, "drift, and the difference between people"),

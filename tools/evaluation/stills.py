@@ -46,7 +46,7 @@ class Still:
     name: str
     image: NDArray[np.uint8]
     points: Float32
-    """(68, 2) placed points in pixels of ``image``."""
+    """(68, 2) points of dlib's predictor in pixels of ``image``."""
 
     @property
     def eye_distance(self) -> float:
