@@ -194,3 +194,20 @@ def test_unknown_face_model_is_one_line(networks, tmp_path):
 def test_field_of_view_sets_the_focal_length():
     assert TrackerConfig(fov_deg=90.0).focal_for(1000) == pytest.approx(500.0)
     assert TrackerConfig().focal_for(1000) is None
+
+
+def test_appearance_is_the_same_in_threads_and_in_turn(clip, networks):
+    config = TrackerConfig(appearance=True)
+    tracker = FrameTracker(config)
+    in_turn = [tracker.process(frame) for frame in clip]
+    with Pipeline(ListSource(clip), FrameTracker(config)) as pipeline:
+        threaded = list(pipeline)
+    assert len(in_turn) == len(threaded)
+    for one, other in zip(in_turn, threaded, strict=True):
+        for a, b in zip(one.faces, other.faces, strict=True):
+            assert a.light is not None and b.light is not None and a.occlusion is not None and b.occlusion is not None
+            np.testing.assert_array_equal(a.light.sh, b.light.sh)
+            np.testing.assert_array_equal(a.occlusion.points, b.occlusion.points)
+            assert a.albedo is not None and b.albedo is not None and a.albedo.version == b.albedo.version
+            np.testing.assert_array_equal(a.albedo.points, b.albedo.points)
+    assert "appearance" in in_turn[-1].stage_ms

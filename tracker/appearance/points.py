@@ -21,6 +21,8 @@ Int32 = NDArray[np.int32]
 POINT_COUNT: Final = 2000
 NEIGHBOURS: Final = 6
 _LISTED: Final = 24
+_ROWS: Final = 100
+"""Distances are made for so many points at a time, to keep memory low."""
 _CANDIDATES_PER_POINT: Final = 4
 _AWAY: Final = ("scalp", "ear_left", "ear_right", "neck")
 """Regions under hair or clothes, or too far from the landmarks to be placed well."""
@@ -151,11 +153,11 @@ def _neighbours(template: Float32, normals: Float32) -> tuple[Int32, Int32, Floa
     found = np.empty((count, _LISTED), np.int32)
     nearest = np.empty(count, np.float32)
     squares = (template**2).sum(axis=1)
-    for start in range(0, count, 500):
-        rows = slice(start, start + 500)
+    for start in range(0, count, _ROWS):
+        rows = slice(start, start + _ROWS)
         distance = squares[rows, None] + squares[None] - 2.0 * (template[rows] @ template.T)
         distance[normals[rows] @ normals.T < _LEAST_AGREEMENT] = np.inf
-        own = np.arange(start, min(start + 500, count))
+        own = np.arange(start, min(start + _ROWS, count))
         distance[own - start, own] = np.inf
         closest = np.argpartition(distance, _LISTED, axis=1)[:, :_LISTED]
         how_far = np.take_along_axis(distance, closest, axis=1)

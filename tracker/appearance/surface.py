@@ -21,6 +21,7 @@ from tracker.rotations import matrix_from_rotvec
 from tracker.types import FaceParams
 
 Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
 
 _LEAST_WEIGHT: Final = 1e-3
 _LEAST_DEPTH_M: Final = 0.02
@@ -74,13 +75,13 @@ class SkinSurface:
         self.points = points
         corners, barycentric = points.corners, points.barycentric
         count = points.count
-        self._template = _interpolate(barycentric, model.template[corners])
-        self._expression = _interpolate(barycentric, model.expression_basis[corners]).reshape(3 * count, -1)
-        self._identity_basis = _interpolate(barycentric, model.identity_basis[corners]).reshape(3 * count, -1)
+        self._template = _interpolate(corners, barycentric, model.template)
+        self._expression = _interpolate(corners, barycentric, model.expression_basis).reshape(3 * count, -1)
+        self._identity_basis = _interpolate(corners, barycentric, model.identity_basis).reshape(3 * count, -1)
         self._correctives = (
             None
             if model.pose_correctives is None
-            else _interpolate(barycentric, model.pose_correctives[corners]).reshape(3 * count, -1)
+            else _interpolate(corners, barycentric, model.pose_correctives).reshape(3 * count, -1)
         )
         weights = np.einsum("pc,pcj->pj", barycentric, model.skin_weights[corners]).astype(np.float32)
         self._moved = {}
@@ -199,11 +200,12 @@ def _hidden(
     return hidden
 
 
-def _interpolate(barycentric: Float32, values: NDArray[np.floating]) -> Float32:
-    """(P, 3) weights and (P, 3, 3, ...) corner values -> (3, P, ...) axis first, contiguous."""
-    out = np.zeros((3, len(values), *values.shape[3:]), np.float32)
+def _interpolate(corners: Int32, barycentric: Float32, values: NDArray[np.floating]) -> Float32:
+    """Vertex values (V, 3, ...) at points on triangles, axis first and contiguous: (3, P, ...)."""
+    out = np.zeros((3, len(corners), *values.shape[2:]), np.float32)
     for corner in range(3):
-        weight = barycentric[:, corner].reshape(-1, *(1,) * (values.ndim - 3))
+        weight = barycentric[:, corner].reshape(-1, *(1,) * (values.ndim - 2))
         for axis in range(3):
-            out[axis] += weight * values[:, corner, axis]
+            # One axis at a time: a whole basis at all corners would be the largest array of the program.
+            out[axis] += weight * values[corners[:, corner], axis]
     return out
