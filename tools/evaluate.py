@@ -4,7 +4,8 @@
     python tools/evaluate.py stills         photographs with 68 points of dlib's predictor
     python tools/evaluate.py steadiness     jitter at rest and lag in motion, raw and smoothed
     python tools/evaluate.py robustness     frames lost and invented: clips, roll, small faces, no faces, darkness
-    python tools/evaluate.py identity       does identity hold still, and tell people apart?
+    python tools/evaluate.py identity       does identity hold still, and tell people apart? What does enrolling buy?
+    python tools/evaluate.py people         is another person noticed, and one person never taken for two?
     python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
     python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
 
@@ -33,6 +34,7 @@ from tools.evaluation import (
     ict,
     identity,
     models,
+    people,
     registration,
     robustness,
     steadiness,
@@ -88,7 +90,7 @@ def run_robustness(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_identity(args: argparse.Namespace) -> dict[str, Any]:
-    return identity.evaluate(load_face_model(args.face_model), Follower(), _fit(args))
+    return identity.evaluate(load_face_model(args.face_model), Follower(), _fit(args), quick=args.quick)
 
 
 def run_flame(args: argparse.Namespace) -> dict[str, Any]:
@@ -104,6 +106,10 @@ def run_models(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_registration(args: argparse.Namespace) -> dict[str, Any]:
     return registration.evaluate(quick=args.quick)
+
+
+def run_people(args: argparse.Namespace) -> dict[str, Any]:
+    return people.evaluate(2 if args.quick else None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -195,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
         ("identity", run_identity, "drift, and the difference between people"),
+        ("people", run_people, "another person noticed, one person never taken for two"),
         ("flame", run_flame, "renders of the FLAME-structured head, in its own parameters and in ARKit's words"),
         ("models", run_models, "built-in, ICT and FLAME-structured heads as the tracker's own"),
         ("registration", run_registration, "foreign heads brought onto the built-in one"),

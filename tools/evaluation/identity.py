@@ -12,10 +12,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.evaluation import metrics
+from tools.evaluation import enrolled, metrics
 from tools.evaluation.clips import SHARED, frames_of
 from tools.evaluation.synthetic import face_area
-from tools.evaluation.tracking import Follower, fit
+from tools.evaluation.tracking import Encoded, Follower, fit
 from tracker.face_model import FaceModel
 from tracker.fitting.fitter import FitConfig
 from tracker.samples import sample
@@ -28,12 +28,15 @@ _FRAMES: Final = 240
 _SETTLING_S: Final = 1.0
 
 
-def evaluate(model: FaceModel, follower: Follower, fit_config: FitConfig | None = None) -> dict[str, Any]:
+def evaluate(
+    model: FaceModel, follower: Follower, fit_config: FitConfig | None = None, *, quick: bool = False
+) -> dict[str, Any]:
     """Figures over all people."""
     clips = [sample(name) for name in _SAMPLES]
     clips += [path for path in (SHARED / "clips" / name for name in _SHARED) if path.is_file()]
     area = face_area(model)
     people: dict[str, list[Float32]] = {}
+    streams: dict[str, list[Encoded]] = {}
     drift, settled_s, norms = [], [], []
     for clip in clips:
         encoded = follower.encode(frames_of(clip, _FRAMES))
@@ -41,6 +44,7 @@ def evaluate(model: FaceModel, follower: Follower, fit_config: FitConfig | None 
         times_s = [seen.t_capture_ns * 1e-9 for seen in encoded if seen.observations]
         if len(faces) < 60:
             continue
+        streams[clip.name] = encoded
         final = faces[-1].identity
         late = [face.identity for face, t in zip(faces, times_s, strict=True) if t - times_s[0] > _SETTLING_S]
         drift.append(
@@ -67,6 +71,8 @@ def evaluate(model: FaceModel, follower: Follower, fit_config: FitConfig | None 
         "same_person_mm": round(float(np.mean(within)), 3),
         "different_people_mm": round(float(np.mean(between)), 3),
         "separation": round(float(np.mean(between) / np.mean(within)), 2),
+        "enrolled": enrolled.halves(model, follower.set_name, streams),
+        "renders": enrolled.renders(model, follower, *((1, 6) if quick else (4, 3))),
     }
 
 
