@@ -166,7 +166,7 @@ class Illumination:
     sh: Float32
     """(9, 3) spherical harmonics of irradiance over pi for linear red, green, blue; camera axes (``appearance.light``)."""
     exposure: float
-    """Luminance of the light averaged over directions; 1 shows a white ball as bright as the camera's white."""
+    """Luminance of a white ball in this light, averaged over the half that faces the camera; 1 is the camera's white."""
     white_balance: Float32
     """(3,) colour of the average light over its luminance; (1, 1, 1) is the camera's white."""
 

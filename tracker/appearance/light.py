@@ -54,16 +54,15 @@ def sh_basis(normals: Float32) -> Float32:
 def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: Float64 | None, hold: float) -> Float64:
     """The light (9, 3) that explains irradiance (3, P) at points with harmonics (9, P), weighted by ``weight`` (P,).
 
-    Weighted linear least squares with a Gaussian prior: around ``previous``, when given, with ``hold`` times the information
-    that the data have about an average term; else around darkness, with terms as large as ``_SHAPE_SIGMA`` says.
+    Weighted linear least squares with Gaussian priors: terms as large as ``_SHAPE_SIGMA`` says, and around ``previous``, when
+    given, with ``hold`` times the information that the data have about an average term.
     """
     weighted = basis * weight
     normal = (weighted @ basis.T).astype(np.float64)
     right = (weighted @ irradiance.T).astype(np.float64)
     size = float(np.trace(normal)) / TERMS
-    if previous is None:
-        normal[_DIAGONAL] += _FRESH * size / _SHAPE_SIGMA**2
-    else:
+    normal[_DIAGONAL] += _FRESH * size / _SHAPE_SIGMA**2
+    if previous is not None:
         prior = hold * size * _HELD
         normal[_DIAGONAL] += prior
         right += prior[:, None] * previous
@@ -71,15 +70,23 @@ def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: 
 
 
 def exposure_of(sh: NDArray[np.floating]) -> float:
-    """Luminance of the light averaged over all directions: what a grey ball would show on average."""
-    return float(sh[0] @ LUMA) * _C0
+    """Luminance of the light (9, 3) on a white surface, averaged over the directions that face the camera.
+
+    The other half of the sphere is not on a face that can be seen, and what is estimated of it is a guess.
+    """
+    return float(_facing_mean(sh) @ LUMA)
 
 
 def white_balance_of(sh: NDArray[np.floating]) -> Float32:
-    """Colour (3,) of the average light relative to its luminance; (1, 1, 1) is the camera's white."""
-    mean = np.maximum(np.asarray(sh[0], np.float64), 1e-6)
+    """Colour (3,) of that average light relative to its luminance; (1, 1, 1) is the camera's white."""
+    mean = np.maximum(_facing_mean(sh), 1e-6)
     white: Float32 = (mean / float(mean @ LUMA)).astype(np.float32)
     return white
+
+
+def _facing_mean(sh: NDArray[np.floating]) -> Float64:
+    # Over the half sphere z < 0 the harmonics of order two average to nothing, and of order one only z does not.
+    return np.asarray(_C0 * sh[0] - 0.5 * _C1 * sh[2], np.float64)
 
 
 def shade(normals: Float32, sh: NDArray[np.floating]) -> Float32:
