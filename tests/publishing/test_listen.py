@@ -185,9 +185,11 @@ def test_a_stream_of_another_model_is_not_saved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with streaming(publisher, one_face):
-        arguments = ["listen", "--connect", publisher.endpoint, "--save", str(tmp_path / "a.npz")]
-        assert main([*arguments, "--timeout", "5"]) == 1
-    assert "the stream's face model is golden-head" in capsys.readouterr().err
+        arguments = ["listen", "--connect", publisher.endpoint, "--save", str(tmp_path / "a.npz"), "--timeout", "5"]
+        assert main(arguments) == 1
+        assert "the face model 'golden-head' (sha256 00000000) is not here" in capsys.readouterr().err
+        assert main([*arguments, "--face-model", "builtin"]) == 1
+        assert "the stream's face model is golden-head" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl or .csv")
     parser.add_argument("--force", action="store_true", help="overwrite the take if it exists")
     parser.add_argument(
-        "--face-model", default="builtin", metavar="NAME|PATH",
-        help="for --save: the face model of the stream, if it is not the built-in head",
+        "--face-model", metavar="NAME|PATH",
+        help="for --save: the face model of the stream (default: the built-in or imported one that it names)",
     )  # fmt: skip
     parser.add_argument("--count", type=int, metavar="N", help="leave after N frames")
     parser.add_argument("--until-end", action="store_true", help="leave when the tracker ends its stream")
@@ -177,7 +177,8 @@ class _TakeSink:
         from tracker.face_model import load_face_model
 
         self._args, self._subscriber = args, subscriber
-        self._model: FaceModel = load_face_model(args.face_model)
+        # What a typing mistake can spoil comes before the waiting.
+        self._model: FaceModel | None = None if args.face_model is None else load_face_model(args.face_model)
         self._writer: TakeWriter | None = None
 
     def __enter__(self) -> _TakeSink:
@@ -203,17 +204,19 @@ class _TakeSink:
         self._writer.write(to_frame_result(message.payload, schema, self._subscriber.identities))
 
     def _begin(self, schema: dict[str, Any]) -> TakeWriter:
+        from tracker.face_model import load_named_model
         from tracker.recording import open_writer
 
-        model, contents = schema["model"], schema.get("contents", {})
-        if model["sha256"] != self._model.sha256:
+        named, contents = schema["model"], schema.get("contents", {})
+        model = self._model or load_named_model(named["name"], named["sha256"])
+        if named["sha256"] != model.sha256:
             raise PublishError(
-                f"the stream's face model is {model['name']} (sha256 {model['sha256'][:8]}), not {self._model.name} "
-                f"({self._model.sha256[:8]}): name its file with --face-model"
+                f"the stream's face model is {named['name']} (sha256 {named['sha256'][:8]}), not {model.name} "
+                f"({model.sha256[:8]}): name its file with --face-model"
             )
         return open_writer(
             self._args.save,
-            model=self._model,
+            model=model,
             meta={"source": self._subscriber.endpoint, "stream": schema.get("stream", "")},
             raw=bool(contents.get("raw")),
             landmarks=bool(contents.get("landmarks")),

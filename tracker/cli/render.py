@@ -76,9 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-sound", action="store_true", help="do not copy the sound")
     parser.add_argument(
         "--face-model",
-        default="builtin",
         metavar="NAME|PATH",
-        help="the model the take was made with (default builtin)",
+        help="the model the take was made with (default: the one that the take names)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -86,12 +85,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render; 0 when all went well, 130 after Ctrl-C."""
     _check(args)
-    from tracker.face_model import load_face_model
+    from tracker.face_model import load_face_model, load_named_model
     from tracker.recording import read_take
     from tracker.rendering.overlay import Overlay
 
     take = read_take(args.take)
-    model = load_face_model(args.face_model)
+    made_with = take.meta["model"]
+    model = (
+        load_named_model(made_with["name"], made_with["sha256"])
+        if args.face_model is None
+        else load_face_model(args.face_model)
+    )
     _check_take(take, model)
     overlay = Overlay(model, args.what)
     job = _Job(args, take, model, overlay)

@@ -46,6 +46,32 @@ def load_face_model(name_or_path: str = BUILTIN_NAME) -> FaceModel:
     return read_face_model(find_face_model(name_or_path))
 
 
+def load_named_model(name: str, sha256: str) -> FaceModel:
+    """The face model that a take or a stream names: the one with these contents, else one of this name.
+
+    Callers that need the very same contents compare ``sha256`` with the model's.
+
+    Raises:
+        FaceModelError: neither is among the built-in and the imported models.
+    """
+    from tracker.face_model.importing.library import imported_names
+
+    known = [BUILTIN_NAME, *imported_names()]
+    namesake: FaceModel | None = None
+    for candidate in sorted(known, key=lambda known_name: known_name != name):
+        model = load_face_model(candidate)
+        if model.sha256 == sha256:
+            return model
+        if namesake is None and name in (candidate, model.name):
+            namesake = model
+    if namesake is None:
+        raise FaceModelError(
+            f"the face model '{name}' (sha256 {sha256[:8]}) is not here: there are {', '.join(known)}; "
+            "import it with `tracker models import` or name its file with --face-model"
+        )
+    return namesake
+
+
 @cache
 def _builtin() -> FaceModel:
     # Tracker, publisher and test source of one process share it: 17 MB each would add up.

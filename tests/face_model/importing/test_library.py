@@ -12,7 +12,7 @@ from tests.toy_model import toy_model
 from tools.structured_models.python2_pickle import write_python2_pickle
 from tracker import cli
 from tracker.errors import FaceModelError
-from tracker.face_model import load_face_model
+from tracker.face_model import load_face_model, load_named_model
 from tracker.face_model.importing import convert
 from tracker.face_model.importing.convert import chosen_name
 from tracker.face_model.importing.flame import read_flame
@@ -47,6 +47,17 @@ def test_an_unknown_name_says_what_there_is(library: Path) -> None:
     assert str(caught.value) == (
         "unknown face model 'flame': there are builtin, toy; bring others with: tracker models import PATH"
     )
+
+
+def test_the_model_that_a_take_names(library: Path) -> None:
+    put("toy")
+    toy = load_face_model("toy")
+    assert load_named_model("renamed since", toy.sha256).sha256 == toy.sha256
+    assert load_named_model("toy", "of another version").sha256 == toy.sha256
+    builtin = load_face_model()
+    assert load_named_model(builtin.name, builtin.sha256) is builtin
+    with pytest.raises(FaceModelError, match=r"'flame' .* is not here: there are builtin, toy; import it"):
+        load_named_model("flame", "00")
 
 
 def test_a_foreign_file_has_to_be_imported(library: Path, tmp_path: Path) -> None:
