@@ -11,7 +11,7 @@ from tracker.camera import Camera
 from tracker.enrolment.file import Enrolment
 from tracker.face_model import FaceModel
 from tracker.fitting.covering import Covering, HeldExpression, gated, lowered
-from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling
+from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling, shown_by_landmarks
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
@@ -19,6 +19,7 @@ from tracker.fitting.person_check import PROBE_PERIOD, PersonCheck
 from tracker.fitting.picture import Look, PictureConfig, PictureFit
 from tracker.fitting.pose_start import start_pose
 from tracker.fitting.residuals import FitState, Target
+from tracker.fitting.rest import RestingFace
 from tracker.fitting.solver import Solution, Solver
 from tracker.types import FaceObservation, IdentityState
 
@@ -26,6 +27,8 @@ Float32 = NDArray[np.float32]
 
 # Points of less trust than this slide over the face and say nothing about how well it fits.
 _TRUSTED_WEIGHT = 0.3
+# Share of the face's width: a median residual above it is no frame to learn the resting face from.
+_FITS_WELL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class FaceFitter:
 
     def __init__(self, model: FaceModel, set_name: str, config: FitConfig | None = None) -> None:
         self._config = config or FitConfig()
-        self._points = LandmarkModel(model, set_name)
+        self._points = LandmarkModel(model, set_name, shown_by_landmarks(model.expression_names))
         self._trusted = np.flatnonzero(self._points.weight > _TRUSTED_WEIGHT)
         self.solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
@@ -77,6 +80,7 @@ class FaceFitter:
         identity = self._config.identity
         if self._mapped is not None:
             identity = replace(identity, novel_expression=identity.novel_expression * self._mapped.l1_per_arkit_weight)
+        self._rest = RestingFace(self._points, set_name, model.expression_names)
         metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
         self.identity = IdentityBelief(metric, identity)
         self._watch = PersonWatch()
@@ -107,6 +111,8 @@ class FaceFitter:
         ``covering`` is what was in front of the face in the last frame, ``look`` shows the picture at a state; without them
         landmarks alone decide.
         """
+        if observation.arkit_hint is not None and self._doubt == 0.0:
+            self._rest.hear(observation.arkit_hint)
         target = self.target(observation, covering)
         before = self._state if camera == self._camera else None
         width = max(float(observation.box[2]), 1.0)
@@ -139,6 +145,15 @@ class FaceFitter:
             state = self._refined(solution, covering, look, before, camera, width)
         self._state, self._camera = state, camera
         self._age += 1
+        if observation.arkit_hint is not None and self._doubt == 0.0 and residual_px < _FITS_WELL * width:
+            self._rest.see(
+                observation.arkit_hint,
+                solution.state,
+                target.expression_mean,
+                target.points,
+                solution.projected,
+                camera,
+            )
         return FittedFace(
             state=state,
             identity=self._points.identity,
@@ -147,7 +162,9 @@ class FaceFitter:
             residual_px=residual_px,
             iterations=solution.iterations,
             cold=cold,
-            arkit=None if self._mapped is None else self._mapped.arkit(state.expression, observation.arkit_hint),
+            arkit=None
+            if self._mapped is None
+            else self._mapped.arkit(state.expression, observation.arkit_hint, self._rest.levels),
             doubt=self._doubt,
         )
 
@@ -185,6 +202,7 @@ class FaceFitter:
         self._watch.reset()
         self._check = None
         self.enrolment = None
+        self._rest.reset()
         self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
 
     def _refined(
@@ -210,10 +228,10 @@ class FaceFitter:
         if covering is not None:
             precision = lowered(precision, gated(covering.landmarks[order], self._doubt))
         if self._mapped is None:
-            mean, sigma = self._prior.given(observation.arkit_hint)
+            mean, sigma = self._prior.given(observation.arkit_hint, self._rest.levels)
             coupling = self._coupling
         else:
-            mean, information = self._mapped.given(observation.arkit_hint)
+            mean, information = self._mapped.given(observation.arkit_hint, self._rest.levels)
             sigma, coupling = self._loose, information + self._coupling
         return Target(
             np.ascontiguousarray(landmarks.points[order, :2]), precision.astype(np.float32), mean, sigma, coupling
@@ -227,14 +245,12 @@ class FaceFitter:
             camera, target, start, iterations=self._config.cold_rigid_iterations, expression=False
         )
         if self.identity.frozen:
-            return self.solver.solve(camera, target, rigid.state, iterations=self._config.cold_iterations)
+            return self._solve_relaxed(camera, target, rigid.state, self._config.cold_iterations)
         return self._solve_identity(camera, target, rigid.state, self._config.cold_iterations)
 
     def _warm(self, camera: Camera, target: Target) -> Solution:
         assert self._state is not None
-        solution = self.solver.solve(
-            camera, target, self._state, iterations=self._config.warm_iterations, relinearise=False
-        )
+        solution = self._solve_relaxed(camera, target, self._state, self._config.warm_iterations, relinearise=False)
         if self._doubt > 0.0:
             # A face that something is in front of, or was a frame ago, teaches nothing about the person.
             return solution
@@ -249,7 +265,15 @@ class FaceFitter:
         self._points.set_identity(self.identity.mean.astype(np.float32))
         moved = self._points.neutral_points() - before
         self.identity.settle(float(np.sqrt((moved**2).sum(axis=1).mean())))
-        return solution
+        self._rest.doubt()
+        return self._solve_relaxed(camera, target, solution.state, self._config.warm_iterations)
+
+    def _solve_relaxed(
+        self, camera: Camera, target: Target, start: FitState, iterations: int, *, relinearise: bool = True
+    ) -> Solution:
+        """Pose and expression from landmarks without what is this person's own about them."""
+        own = replace(target, points=target.points - self._rest.shift_px(start, camera))
+        return self.solver.solve(camera, own, start, iterations=iterations, relinearise=relinearise)
 
     def _begin_check(self) -> None:
         identity = self.identity

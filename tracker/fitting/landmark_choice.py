@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_TRUST: Final = 0.15
-_LIPS: Final = (
+LIPS: Final = (
     0, 13, 14, 17, 37, 39, 40, 61, 78, 80, 81, 82, 84, 87, 88, 91, 95, 146, 178, 181, 185, 191, 267, 269, 270, 291, 308, 310, 311,
     312, 314, 317, 318, 321, 324, 375, 402, 405, 409, 415,
 )  # fmt: skip
-_LIDS: Final = (
+LIDS: Final = (
     7, 33, 133, 144, 145, 153, 154, 155, 157, 158, 159, 160, 161, 163, 173, 246, 249, 263, 362, 373, 374, 380, 381, 382, 384, 385,
     386, 387, 388, 390, 398, 466,
 )  # fmt: skip
-_BROWS: Final = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107, 276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
-_IRISES: Final = tuple(range(468, 478))
-_FEATURES: Final[dict[str, tuple[int, ...]]] = {"mediapipe478": (*_LIPS, *_LIDS, *_BROWS, *_IRISES)}
+BROWS: Final = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107, 276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
+IRISES: Final = tuple(range(468, 478))
+_FEATURES: Final[dict[str, tuple[int, ...]]] = {"mediapipe478": (*LIPS, *LIDS, *BROWS, *IRISES)}
 
 
 def choose_points(set_name: str, trust: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -51,10 +51,11 @@ class LandmarkModel:
 
     Identity changes rarely: ``set_identity`` folds it into the constant part, ``evaluate`` then costs one small
     matrix-vector product. Points are in an order of its own, by the joint that moves them: ``order`` (L,) gives the index in the
-    landmark set of each; L counts the chosen points here.
+    landmark set of each; L counts the chosen points here. ``response`` (Ne,) is how much of each expression the landmarks show:
+    an encoder whose irises move half as far as the eyes shows half of a glance.
     """
 
-    def __init__(self, model: FaceModel, set_name: str) -> None:
+    def __init__(self, model: FaceModel, set_name: str, response: Float32 | None = None) -> None:
         embedding = model.embedding(set_name)
         chosen = choose_points(set_name, embedding.weight)
         corners = model.faces[embedding.faces[chosen]]
@@ -74,6 +75,11 @@ class LandmarkModel:
         self.identity_basis = _interpolate(barycentric, model.identity_basis[corners])
         self._correctives = _interpolate(barycentric, _correctives(model)[corners])
         self._joints = {joint: _compile_joint(model, corners, barycentric, joint) for joint in MOVING_JOINTS}
+        if response is not None:
+            self.expression_basis *= response
+            for part in self._joints.values():
+                part.expression[:] *= response
+                part.drive[:] *= response[part.drivers]
         self._identity = np.zeros(model.identity_count, np.float32)
         self._shaped = self._template
         self._joint_shaped = {joint: points.template for joint, points in self._joints.items()}

@@ -43,15 +43,15 @@ class MappedPrior:
         self.l1_per_arkit_weight = float(np.abs(forward).sum(axis=0).mean()) or 1.0
         """How much the weights move, summed, when an ARKit weight moves by one."""
 
-    def given(self, hint: Float32 | None) -> tuple[Float32, Float64]:
-        """Mean (Ne,) and information (Ne, Ne), for scores (52,) in ARKit order or None."""
+    def given(self, hint: Float32 | None, levels: Float32 | None = None) -> tuple[Float32, Float64]:
+        """Mean (Ne,) and information (Ne, Ne), for scores (52,) in ARKit order or None. ``levels`` (52,): those at rest."""
         known = hint is not None
-        mean, _ = self._scores.given(hint)
+        mean, _ = self._scores.given(hint, levels)
         return self._readers[known].mean_weights(mean).astype(np.float32), self._information[known]
 
-    def arkit(self, weights: Float32, hint: Float32 | None) -> Float32:
+    def arkit(self, weights: Float32, hint: Float32 | None, levels: Float32 | None = None) -> Float32:
         """ARKit weights (52,) in 0..1 of a fitted face; the scores' own where the model has no counterpart."""
-        mean, _ = self._scores.given(hint)
+        mean, _ = self._scores.given(hint, levels)
         return self._readers[hint is not None](weights, mean)
 
 

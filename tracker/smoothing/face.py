@@ -30,7 +30,7 @@ class SmoothingConfig:
     rotation: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.25, 100.0, 6.0, 2.7))
     position: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.25, 900.0, 2.5, 2.6))
     depth: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.3, 45.0, 10.0, 2.5))
-    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.4, 30.0, 8.0, 3.5))
+    expression: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.4, 30.0, 8.0, 4.2))
     eyes: OneEuroConfig = field(default_factory=lambda: OneEuroConfig(0.6, 90.0, 10.0, 3.0))
 
 
