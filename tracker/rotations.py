@@ -111,6 +111,12 @@ def head_rotvec_from_matrix(matrix: NDArray[np.floating]) -> Float64:
     return rotvec
 
 
+def yaw_pitch_matrix(yaw: float, pitch: float) -> Float64:
+    """Rotation (3, 3) in head axes of an eye that looks there: R_y(yaw) R_x(-pitch); radians, yaw + to the subject's left."""
+    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
+    return np.array([[cy, -sy * sp, sy * cp], [0.0, cp, sp], [-sy, -cy * sp, cy * cp]])
+
+
 def angle_between(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Angle in radians of the rotation from matrix ``a`` to matrix ``b``, both (3, 3)."""
     return float(np.linalg.norm(rotvec_from_matrix(np.asarray(b) @ np.asarray(a).T)))

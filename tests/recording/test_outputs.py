@@ -23,7 +23,7 @@ def write_take(path: Path, meta: dict[str, object] | None = None, *, overwrite: 
 
 @pytest.mark.parametrize("name", ["take.mp4", "take.txt", "take"])
 def test_an_unknown_suffix_lists_the_valid_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RecordingError, match=r"expected \.npz, \.jsonl, \.csv or a folder"):
+    with pytest.raises(RecordingError, match=r"expected \.npz, \.jsonl, \.csv, \.parquet, \.mcap or a folder"):
         open_writer(tmp_path / name, model=MODEL)
 
 

@@ -221,7 +221,10 @@ def test_csv_has_a_line_for_every_face_and_frame_and_says_what_it_is(tmp_path: P
     assert float(rows[3]["expr_browInnerUp"]) == pytest.approx(face.params.expression[5], abs=1e-6)
     meta = json.loads((tmp_path / "take.csv.json").read_text())
     assert meta["frames"] == 3 and meta["columns"] == list(rows[0])
-    with pytest.raises(RecordingError, match="spreadsheets"):
+    take = read_take(path)
+    assert len(take) == 3 and take.slot_count == 2
+    path.with_name("take.csv.json").unlink()
+    with pytest.raises(RecordingError, match=r"without take\.csv\.json"):
         read_take(path)
 
 

@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print frames as JSON lines instead of the view")
     parser.add_argument("--all", action="store_true", help="with --json: also schema, identities, events and status")
-    parser.add_argument("--save", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl or .csv")
+    parser.add_argument(
+        "--save", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl, .csv, .parquet or .mcap"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite the take if it exists")
     parser.add_argument(
         "--face-model", metavar="NAME|PATH",

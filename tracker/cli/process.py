@@ -30,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT",
-        help="a file .npz, .jsonl or .csv for one input, or a folder that gets one take per input",
+        help="a file .npz, .jsonl, .csv, .parquet or .mcap for one input, or a folder that gets one take per input",
     )  # fmt: skip
     parser.add_argument(
         "--format",
-        choices=("npz", "jsonl", "csv"),
+        choices=("npz", "jsonl", "csv", "parquet", "mcap"),
         default="npz",
         help="kind of file in an output folder (default npz)",
     )

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "take",
         type=Path,
         metavar="TAKE",
-        help=".npz or .jsonl, or the .part that a recording which was cut off has left",
+        help="a take of any format, or the .part that a recording which was cut off has left",
     )
     parser.add_argument(
         "--speed", type=float, default=1.0, metavar="X",

@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_publishing_arguments(parser)
     output = parser.add_argument_group("output")
     add_to_argument(output)
-    output.add_argument("--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl or .csv")
+    output.add_argument(
+        "--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl, .csv, .parquet or .mcap"
+    )
     output.add_argument("--force", action="store_true", help="overwrite the take if it exists")
     output.add_argument("--quiet", action="store_true", help="no status line")
     parser.epilog = """examples:

@@ -2,7 +2,7 @@
 
 from tracker.recording.outputs import SUFFIXES, TakeState, is_complete, source_signature, take_paths, take_state
 from tracker.recording.take import Take, read_take
-from tracker.recording.writer import TakeWriter, finish_journal, open_writer
+from tracker.recording.writer import TakeWriter, finish_journal, open_copy, open_writer
 
 __all__ = [
     "SUFFIXES",
@@ -11,6 +11,7 @@ __all__ = [
     "TakeWriter",
     "finish_journal",
     "is_complete",
+    "open_copy",
     "open_writer",
     "read_take",
     "source_signature",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from tracker.errors import RecordingError
 
@@ -70,6 +72,9 @@ class GrowingFile:
             number += 1
         os.close(self._fd)
         self.part.rename(kept)
+        beside = self.part.with_name(self.part.name + ".json")
+        if beside.exists():
+            beside.rename(kept.with_name(kept.name + ".json"))
         self._fd = os.open(self.part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         self._lock()
 
@@ -114,6 +119,22 @@ class GrowingFile:
         """Close the file and remove it."""
         os.close(self._fd)
         self.part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that becomes ``path`` in one step when the block ends, and vanishes when it fails. Raises OSError."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def why(error: OSError) -> str:

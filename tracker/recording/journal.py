@@ -35,12 +35,6 @@ class JournalWriter:
         self.file.append(_frame(record))
 
 
-def is_journal(path: Path) -> bool:
-    """Whether the file starts like a journal. Raises OSError when it cannot be read."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a journal, header first, up to the end or to where a crash cut it off.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
 from tracker.recording.appearance import ALBEDO_KEYS, albedo_arrays
 from tracker.recording.columns import FRAME_ROW, ColumnStore, Slot
+from tracker.recording.files import replacing
 from tracker.recording.header import FORMAT, VERSION, TakeHeader
 from tracker.recording.vhap import WORLD_TO_CAMERA, world_pose
 
@@ -42,17 +42,8 @@ def write_npz(path: Path, header: TakeHeader, columns: ColumnStore, *, complete:
     Raises:
         OSError: there is no room, or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            write_npz_to(file, header, columns, complete=complete)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        write_npz_to(file, header, columns, complete=complete)
 
 
 def write_npz_to(file: IO[bytes], header: TakeHeader, columns: ColumnStore, *, complete: bool) -> None:
@@ -191,6 +182,13 @@ def read_npz(path: Path, file: IO[bytes] | None = None) -> tuple[TakeHeader, dic
     meta, header = _read_meta(path, arrays["meta_json"])
     _check(path, arrays, meta, header)
     return header, arrays, meta
+
+
+def check_take(path: Path, arrays: dict[str, Array], meta: dict[str, Any]) -> TakeHeader:
+    """The header of a take whose arrays came from another kind of file. Raises RecordingError when they are not whole."""
+    header = _read_meta(path, np.array(json.dumps(meta)))[1]
+    _check(path, arrays, meta, header)
+    return header
 
 
 def read_npz_meta(path: Path) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from pathlib import Path, PurePath
 from typing import Any, Final, Literal
 
 from tracker.errors import RecordingError
+from tracker.recording import mcap_take, parquet_take
+from tracker.recording.mcap_take import read_mcap_meta
 from tracker.recording.npz import read_npz_meta
+from tracker.recording.parquet_take import read_parquet_meta
 from tracker.recording.text import last_line
 
-SUFFIXES: Final = (".npz", ".jsonl", ".csv")
+SUFFIXES: Final = (".npz", ".jsonl", ".csv", ".parquet", ".mcap")
 """The formats that takes are written in."""
 
 TakeState = Literal["missing", "complete", "partial", "other"]
@@ -24,8 +27,15 @@ def check_suffix(path: Path) -> None:
         raise RecordingError(f"cannot record to {path}: expected {', '.join(SUFFIXES)} or a folder, got {found}")
 
 
+def check_packages(path: Path) -> None:
+    """Raise RecordingError when the format of a file name needs a package that is not installed."""
+    check = {".parquet": parquet_take.check_package, ".mcap": mcap_take.check_package}.get(path.suffix.lower())
+    if check is not None:
+        check()
+
+
 def sidecar_path(path: Path) -> Path:
-    """Where a ``.csv`` take keeps what does not fit a table: ``take.csv`` -> ``take.csv.json``."""
+    """Where a ``.csv`` take keeps what does not fit a table: ``take.csv`` -> ``take.csv.json``, also beside a ``.part``."""
     return path.with_name(path.name + ".json")
 
 
@@ -95,6 +105,10 @@ def _read_meta(path: Path) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz_meta(path)
+    if suffix == ".parquet":
+        return read_parquet_meta(path)
+    if suffix == ".mcap":
+        return read_mcap_meta(path)
     if suffix not in SUFFIXES:
         raise RecordingError(f"{path} is not a take")
     try:

@@ -16,9 +16,16 @@ from tracker.camera import Camera
 from tracker.errors import RecordingError
 from tracker.recording.appearance import albedo_of, light_of, occlusion_of
 from tracker.recording.columns import NO_FACE, PARAM_COLUMNS, ColumnStore
+from tracker.recording.csv_take import read_csv
 from tracker.recording.header import TakeHeader
-from tracker.recording.journal import is_journal, read_journal
-from tracker.recording.npz import read_npz, slot_prefix, write_npz_to
+from tracker.recording.journal import MAGIC as JOURNAL_MAGIC
+from tracker.recording.journal import read_journal
+from tracker.recording.mcap_take import MAGIC as MCAP_MAGIC
+from tracker.recording.mcap_take import read_mcap
+from tracker.recording.npz import check_take, read_npz, slot_prefix, write_npz_to
+from tracker.recording.outputs import sidecar_path
+from tracker.recording.parquet_take import MAGIC as PARQUET_MAGIC
+from tracker.recording.parquet_take import read_parquet
 from tracker.recording.text import frame_records, read_jsonl
 from tracker.types import Clock, Face, FaceParams, FrameResult, IdentityState, Landmarks
 
@@ -150,26 +157,34 @@ class Take:
 
 
 def read_take(path: str | Path) -> Take:
-    """Read a take: ``.npz``, ``.jsonl``, or the ``.part`` that a recording which was cut off has left.
+    """Read a take of any format, or the ``.part`` that a recording which was cut off has left.
 
     Raises:
-        RecordingError: the file is missing, damaged, or no take.
+        RecordingError: the file is missing, damaged, or no take, or its format needs a package that is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() == ".csv":
-        raise RecordingError(f"{path}: .csv takes are for spreadsheets and cannot be read back; record .npz or .jsonl")
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        journal = is_journal(path)
+            start = file.read(16)
     except OSError as error:
         raise RecordingError(f"cannot read take {path}: {error.strerror or error}") from error
-    if journal:
+    if start.startswith(JOURNAL_MAGIC):
         return _from_maps(path, read_journal(path))
     if start[:1] == b"{":
         return _from_maps(path, read_jsonl(path))
+    if start.startswith(MCAP_MAGIC):
+        return _from_maps(path, read_mcap(path))
+    if start.startswith(PARQUET_MAGIC):
+        return _from_parquet(path)
+    if start.startswith(b"frame,") or ".csv" in path.suffixes:
+        return _from_maps(path, read_csv(path, sidecar_path(path)))
     header, arrays, meta = read_npz(path)
     return Take(path, header, arrays, meta)
+
+
+def _from_parquet(path: Path) -> Take:
+    arrays, meta = read_parquet(path)
+    return Take(path, check_take(path, arrays, meta), arrays, meta)
 
 
 def _from_maps(path: Path, maps: Iterator[dict[str, Any]]) -> Take:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -11,12 +12,16 @@ from typing import Any, Protocol, Self
 from tracker.errors import RecordingError
 from tracker.face_model.model import FaceModel
 from tracker.recording.columns import ColumnStore
-from tracker.recording.files import GrowingFile, why
+from tracker.recording.csv_take import CsvSidecar
+from tracker.recording.files import GrowingFile, replacing, why
 from tracker.recording.header import TakeHeader
 from tracker.recording.journal import JournalWriter, read_journal
+from tracker.recording.mcap_take import write_mcap_to
 from tracker.recording.npz import write_npz
-from tracker.recording.outputs import check_suffix, sidecar_path
+from tracker.recording.outputs import check_packages, check_suffix, sidecar_path
+from tracker.recording.parquet_take import write_parquet_to
 from tracker.recording.records import RecordEncoder
+from tracker.recording.take import Take, read_take
 from tracker.recording.text import CsvTable, frame_records, json_line
 from tracker.types import FrameResult
 
@@ -29,7 +34,9 @@ class _Sink(Protocol):
     def finish(self, frames: int, complete: bool) -> None: ...
 
 
-class _NpzSink:
+class _JournalSink:
+    """Grows as a journal, which becomes a file of the format at the end."""
+
     def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
         self._file = file
         self._encoder = encoder
@@ -62,21 +69,33 @@ class _JsonlSink:
 class _CsvSink:
     def __init__(self, file: GrowingFile, header: TakeHeader, encoder: RecordEncoder) -> None:
         self._file = file
-        self._header = header
         self._table = CsvTable(header.expression_names, header.regions)
+        self._sidecar = CsvSidecar(header, self._table.columns)
+        self._growing_sidecar = sidecar_path(file.part)
+        self._save(self._growing_sidecar)
         file.append(self._table.header())
 
     def write(self, result: FrameResult) -> None:
+        if self._sidecar.notice(result):
+            self._save(self._growing_sidecar)
         self._file.append(self._table.lines(result))
 
     def finish(self, frames: int, complete: bool) -> None:
-        meta = {**self._header.meta, "frames": frames, "complete": complete, "columns": list(self._table.columns)}
-        sidecar_path(self._file.path).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+        self._sidecar.end(frames, complete)
+        self._save(sidecar_path(self._file.path))
         self._file.finish()
+        self._growing_sidecar.unlink(missing_ok=True)
+
+    def _save(self, path: Path) -> None:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(self._sidecar.to_json())
+        os.replace(temporary, path)
 
 
 _SINKS: dict[str, Callable[[GrowingFile, TakeHeader, RecordEncoder], _Sink]] = {
-    ".npz": _NpzSink,
+    ".npz": _JournalSink,
+    ".parquet": _JournalSink,
+    ".mcap": _JournalSink,
     ".jsonl": _JsonlSink,
     ".csv": _CsvSink,
 }
@@ -89,26 +108,12 @@ class TakeWriter:
     ``kill -9``, and ``read_take`` reads that file.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        model: FaceModel,
-        meta: Mapping[str, Any],
-        raw: bool,
-        landmarks: bool,
-        appearance: bool,
-        file: GrowingFile,
-    ) -> None:
-        """Use ``open_writer``."""
+    def __init__(self, path: Path, file: GrowingFile, header: Callable[[FrameResult | None], TakeHeader]) -> None:
+        """Use ``open_writer``. ``header`` makes the header, given the first frame if there is one."""
         self.path = path
         self.frame_count = 0
         """Frames written so far."""
-        self._model = model
-        self._meta = meta
-        self._raw = raw
-        self._landmarks = landmarks
-        self._appearance = appearance
+        self._header = header
         self._file = file
         self._sink: _Sink | None = None
         self._open = True
@@ -161,29 +166,23 @@ class TakeWriter:
         if self._open:
             self._open = False
             self._file.discard()
+            sidecar_path(self._file.part).unlink(missing_ok=True)
 
     def _start(self, first: FrameResult | None) -> _Sink:
-        header = TakeHeader.create(
-            self._model,
-            self._meta,
-            first,
-            with_raw=self._raw,
-            with_landmarks=self._landmarks,
-            with_appearance=self._appearance,
-        )
+        header = self._header(first)
         encoder = RecordEncoder(
-            expression_count=len(self._model.published_names),
-            identity_count=self._model.identity_count,
-            with_raw=self._raw,
-            with_landmarks=self._landmarks,
-            with_appearance=self._appearance,
+            expression_count=len(header.expression_names),
+            identity_count=header.identity_count,
+            with_raw=bool(header.meta["with_raw"]),
+            with_landmarks=bool(header.meta["with_landmarks"]),
+            with_appearance=header.regions is not None,
         )
         return _SINKS[self.path.suffix.lower()](self._file, header, encoder)
 
     def _failure(self, error: OSError) -> RecordingError:
         return RecordingError(
             f"cannot write {self.path}: {why(error)}; the {self.frame_count} frames so far are kept in {self._file.part}, "
-            "which `tracker replay` reads; make room and record again"
+            "which `tracker replay` reads and `tracker convert` finishes; make room and record again"
         )
 
 
@@ -198,7 +197,7 @@ def open_writer(
     overwrite: bool = False,
     discard_unfinished: bool = False,
 ) -> TakeWriter:
-    """Begin a take; its suffix says the format: ``.npz``, ``.jsonl`` or ``.csv``.
+    """Begin a take; its suffix says the format, one of ``SUFFIXES``.
 
     Args:
         path: the file; folders above it are made.
@@ -217,16 +216,37 @@ def open_writer(
     path = Path(path)
     check_suffix(path)
     facts = json.loads(json.dumps(dict(meta or {}), allow_nan=False))
+
+    def header(first: FrameResult | None) -> TakeHeader:
+        return TakeHeader.create(
+            model, facts, first, with_raw=raw, with_landmarks=landmarks, with_appearance=appearance
+        )
+
+    return TakeWriter(path, _grow(path, overwrite, discard_unfinished), header)
+
+
+def open_copy(take: Take, path: str | Path, *, overwrite: bool = False) -> TakeWriter:
+    """Begin a take that says the same about itself as ``take``; write frames of it to it.
+
+    Raises:
+        RecordingError: as ``open_writer``.
+    """
+    path = Path(path)
+    check_suffix(path)
+    return TakeWriter(path, _grow(path, overwrite, False), lambda first: take.header)
+
+
+def _grow(path: Path, overwrite: bool, discard_unfinished: bool) -> GrowingFile:
+    check_packages(path)
     if path.is_dir():
         raise RecordingError(f"cannot record to {path}: it is a folder; name a file in it")
     if path.exists() and not overwrite:
         raise RecordingError(f"{path} exists already; choose another name, or allow replacing it (--force)")
-    file = GrowingFile(path, discard_unfinished=discard_unfinished)
-    return TakeWriter(path, model=model, meta=facts, raw=raw, landmarks=landmarks, appearance=appearance, file=file)
+    return GrowingFile(path, discard_unfinished=discard_unfinished)
 
 
 def finish_journal(part: Path, path: Path) -> int:
-    """Turn the journal ``part`` into the finished take ``path``, which must not exist for others to read yet.
+    """Turn the journal ``part`` into the finished take ``path``: ``.npz``, ``.parquet`` or ``.mcap``.
 
     Also for a journal that a crash left: the take then ends with its last complete record. ``part`` is left alone.
 
@@ -234,18 +254,28 @@ def finish_journal(part: Path, path: Path) -> int:
         The number of frames.
 
     Raises:
-        RecordingError: ``part`` is no journal, or does not hold together.
+        RecordingError: ``part`` is no journal or does not hold together, or a package is missing.
         OSError: there is no room.
     """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        take = read_take(part)
+        with replacing(path) as file:
+            write_parquet_to(file, take.arrays, take.meta)
+        return len(take)
     maps = read_journal(part)
     try:
         header = TakeHeader.from_record(next(maps))
     except (ValueError, KeyError, TypeError) as error:
         raise RecordingError(f"{part} is not an unfinished take: its header is unreadable ({error})") from error
     end: dict[str, Any] = {}
+    records = frame_records(part, header, maps, end)
+    if suffix == ".mcap":
+        with replacing(path) as file:
+            return write_mcap_to(file, header, records, end)
     with ColumnStore(header, path.parent) as columns:
         try:
-            columns.add_all(frame_records(part, header, maps, end))
+            columns.add_all(records)
         except ValueError as error:
             raise RecordingError(f"{part} is damaged: {error}") from error
         write_npz(path, header, columns, complete=bool(end.get("complete", False)))
