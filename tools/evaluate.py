@@ -9,6 +9,7 @@
     python tools/evaluate.py people         is another person noticed, and one person never taken for two?
     python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
     python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
+    python tools/evaluate.py appearance     skin apart from light; occluders, jitter, brightness steps with and without; cost
 
 Baselines (the mean face, MediaPipe) stand beside. MediaPipe is installed into an environment of its own on first use; --no-peers
 leaves it out. What needs the development data beside the checkout is left out where that is absent.
@@ -44,6 +45,7 @@ from tools.evaluation import (
     synthetic,
     tracking_models,
 )
+from tools.evaluation.appearance import question as appearance
 from tools.evaluation.expression_material import KINDS, Kind, Studio
 from tools.evaluation.tracking import Follower
 from tools.peers.client import SubjectError, SubjectProcess
@@ -124,6 +126,10 @@ def run_registration(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_people(args: argparse.Namespace) -> dict[str, Any]:
     return people.evaluate(2 if args.quick else None)
+
+
+def run_appearance(args: argparse.Namespace) -> dict[str, Any]:
+    return appearance.evaluate(load_face_model(args.face_model), Follower(), parts=tuple(args.parts), quick=args.quick)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
         ("expressions", run_expressions, "precision and recall of expressions, left and right apart"),
+        ("appearance", run_appearance, "skin, light and occlusion, and what they do for the fit"),
         ("identity", run_identity, "drift, and the difference between people"),
         ("people", run_people, "another person noticed, one person never taken for two"),
         ("flame", run_flame, "renders of the FLAME-structured head, in its own parameters and in ARKit's words"),
@@ -245,6 +252,8 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="NAME=VALUE",
                 help="try another FitConfig value",
             )
+        if name == "appearance":
+            question.add_argument("--parts", nargs="+", choices=appearance.PARTS, default=appearance.PARTS)
         if name == "synthetic":
             question.add_argument("--people", type=int, default=2, help="people of each kind (default 2)")
             question.add_argument("--every", type=int, default=1, metavar="N", help="keep every Nth frame (default 1)")

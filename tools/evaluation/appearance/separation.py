@@ -1,0 +1,161 @@
+"""Skin apart from light, on rendered people whose skin and light are known.
+
+A lamp circles the head, comes from the side, and the exposure jumps, while the head holds still after a second of turning.
+Albedo is compared in the logarithm with its mean taken out (no single camera knows the scale), light as the irradiance it gives
+to normals that face the camera, one scale taken out. Disentanglement is how much the estimated albedo moves (RMS over time)
+while only the light does, beside an estimate from every frame alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tools.evaluation.appearance.runs import Runner
+from tools.evaluation.subjects import SIZE
+from tools.evaluation.tracking import Follower
+from tracker.appearance.light import sh_basis
+from tracker.camera import Camera
+from tracker.fitting.recenter import FRONTAL
+from tracker.rendering.lighting import Light
+from tracker.rendering.scene import FaceScene
+from tracker.rendering.skin import Complexion, paint_face
+from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec
+from tracker.types import Face, FaceParams
+
+Floats = NDArray[np.float64]
+
+MELANIN: Final = (0.06, 0.22, 0.42, 0.75)
+TURNING: Final = 45
+LIT: Final = 44
+_NORMALS: Final = 400
+
+
+def evaluate(runner: Runner, follower: Follower, *, tones: int) -> dict[str, Any]:
+    """Figures per skin tone, and their means."""
+    people = {f"melanin {MELANIN[k]}": person(runner, follower, MELANIN[k], k) for k in range(tones)}
+    names = next(iter(people.values())).keys()
+    people["mean"] = {name: round(float(np.mean([figures[name] for figures in people.values()])), 4) for name in names}
+    return people
+
+
+def person(runner: Runner, follower: Follower, melanin: float, seed: int) -> dict[str, float]:
+    """Render, track and compare one person."""
+    model, camera = runner.model, Camera.for_image(*SIZE)
+    complexion = Complexion(melanin=melanin, seed=seed)
+    scene = FaceScene(model, complexion, supersample=1, noise=1.5)
+    rng = np.random.default_rng(seed)
+    identity = (rng.standard_normal(model.identity_count) * 0.6).astype(np.float32)
+    lights = [light_at(frame) for frame in range(TURNING + LIT)]
+    images = []
+    for frame, light in enumerate(lights):
+        scene.light = light
+        images.append(scene.render(identity, pose(model.neutral_params(), frame), camera, frame))
+    encoded = follower.encode_images(images)
+    faces = runner(images, encoded, "auto", camera.focal_px)
+    bare = runner.stage.points.is_bare
+    true = _true_albedo(runner, complexion)[bare]
+    late = range(TURNING, TURNING + LIT)
+    together = [_albedo(faces[k], bare) for k in late]
+    single = [_alone(runner, images[k], faces[k], camera) for k in late]
+    last = together[-1]
+    assert last is not None
+    error = _centred(last) - _centred(true)
+    light_errors = [_light_error(faces[k], lights[k]) for k in late]
+    moves, moves_alone = _wander(together), _wander(single)
+    return {
+        "albedo_error": round(float(np.sqrt((error**2).mean())), 4),
+        "albedo_error_flat_skin": round(float(np.sqrt((_centred(true) ** 2).mean())), 4),
+        "light_error": round(float(np.nanmean(light_errors)), 4),
+        "albedo_moves": round(moves, 4),
+        "albedo_moves_frame_by_frame": round(moves_alone, 4),
+        "times_less": round(moves_alone / max(moves, 1e-6), 2),
+    }
+
+
+def light_at(frame: int) -> Light:
+    """A lamp that stands while the head turns, then circles it; a hard one from the side; a step of exposure."""
+    if frame < TURNING:
+        return Light()
+    t = frame - TURNING
+    gain = 0.6 if t >= 2 * LIT // 3 else 1.0
+    if LIT // 3 <= t < LIT // 2:
+        return Light(direction=(0.95, -0.15, -0.3), softness=20.0, lamp=(3.0 * gain, 2.8 * gain, 2.5 * gain))
+    turn = 2.0 * np.pi * t / LIT
+    default = Light()
+    ambient, lamp = ((gain * r, gain * g, gain * b) for r, g, b in (default.ambient, default.lamp))
+    return Light(ambient=ambient, lamp=lamp, direction=(0.6 * np.sin(turn - 0.8), -0.35 + 0.2 * np.cos(turn), -0.7))
+
+
+def pose(neutral: FaceParams, frame: int) -> FaceParams:
+    """Half a metre away, turning to both sides until the light begins to move."""
+    turn = 0.3 * np.sin(2.0 * np.pi * min(frame, TURNING) / TURNING)
+    rotation = FRONTAL @ matrix_from_rotvec(np.array([0.0, turn, 0.0]))
+    return replace(neutral, rotation=head_rotvec_from_matrix(rotation).astype(np.float32))
+
+
+def _alone(runner: Runner, image: NDArray[np.uint8], face: Face | None, camera: Camera) -> Floats | None:
+    """Log albedo (B, 3) of bare points by one frame alone: its colours over the light that this frame gives; NaN where unseen."""
+    if face is None:
+        return None
+    runner.stage.reset()
+    runner.stage.process(image, (face,), camera, 0)
+    explained = runner.stage.explained(face.id)
+    if explained is None:
+        return None
+    log = np.full((runner.stage.points.count, 3), np.nan)
+    log[explained.index] = np.log(explained.colour.T) - np.log(explained.irradiance.T)
+    return log[runner.stage.points.is_bare]
+
+
+def _albedo(face: Face | None, bare: NDArray[np.bool_]) -> Floats | None:
+    if face is None or face.albedo is None:
+        return None
+    return np.log(np.maximum(face.albedo.points.astype(np.float64), 1e-3))[bare]
+
+
+def _true_albedo(runner: Runner, complexion: Complexion) -> Floats:
+    """Log reflectance (P, 3) that was painted at the skin points."""
+    paint, points = paint_face(runner.model, complexion), runner.stage.points
+    place = np.einsum("pc,pcd->pd", points.barycentric, paint.coordinates[points.corners])
+    tint = np.einsum("pc,pcd->pd", points.barycentric, paint.tint[points.corners])
+    rows = np.clip(np.rint(place[:, 1]).astype(int), 0, paint.atlas.shape[0] - 1)
+    columns = np.clip(np.rint(place[:, 0]).astype(int), 0, paint.atlas.shape[1] - 1)
+    return np.log(np.maximum(np.square(paint.atlas[rows, columns] / 255.0) * tint, 1e-3))
+
+
+def _centred(log: Floats) -> Floats:
+    return np.asarray(log - np.nanmean(log, axis=0))
+
+
+def _wander(series: list[Floats | None]) -> float:
+    """RMS over time of each point's log albedo, the mean over the face taken out of every frame."""
+    stack = np.stack([_centred(each) for each in series if each is not None])
+    always = np.isfinite(stack).all(axis=(0, 2))
+    return float(np.sqrt(((stack[:, always] - stack[:, always].mean(axis=0)) ** 2).mean()))
+
+
+def _light_error(face: Face | None, light: Light) -> float:
+    """Relative RMS difference of the irradiance on normals that face the camera, one scale for all channels taken out."""
+    if face is None or face.light is None:
+        return float("nan")
+    normals = _sphere(_NORMALS)
+    towards = normals
+    radiance = light.radiance(towards.astype(np.float32)).astype(np.float64)
+    facing = normals[normals[:, 2] < -0.1]
+    true = 4.0 / _NORMALS * np.clip(facing @ towards.T, 0.0, None) @ radiance
+    basis = sh_basis(np.ascontiguousarray(facing.T, np.float32))
+    found = (basis.T if basis.shape[0] == 9 else basis) @ face.light.sh.astype(np.float64)
+    found = found * (float((found * true).sum()) / max(float((found**2).sum()), 1e-9))
+    return float(np.sqrt(((found - true) ** 2).mean()) / np.sqrt((true**2).mean()))
+
+
+def _sphere(count: int) -> Floats:
+    index = np.arange(count) + 0.5
+    height = 1.0 - 2.0 * index / count
+    turn = index * np.pi * (1.0 + 5.0**0.5)
+    ring = np.sqrt(1.0 - height * height)
+    return np.stack([ring * np.cos(turn), height, ring * np.sin(turn)], axis=1)
