@@ -15,7 +15,7 @@ from tracker.face_model import FaceModel
 from tracker.fitting.fitter import FitConfig
 from tracker.fitting.picture import PictureConfig
 from tracker.fitting.stage import FitStage
-from tracker.types import Face
+from tracker.types import Albedo, Face
 
 Mode = Literal["off", "auto", "on"]
 MODES: Final[tuple[Mode, ...]] = ("off", "auto", "on")
@@ -32,6 +32,8 @@ class Runner:
     fit_ms: list[float] = field(default_factory=list)
     """Processor time of every fit since the list was cleared: what a busy machine adds in waiting does not count."""
     appearance_ms: list[float] = field(default_factory=list)
+    albedos: list[Albedo | None] = field(default_factory=list)
+    """The live estimate after each frame of the last run: what is published waits until a change is worth sending."""
 
     def __post_init__(self) -> None:
         self.stage = AppearanceStage(self.model)
@@ -41,6 +43,7 @@ class Runner:
     ) -> list[Face | None]:
         """The first face of each frame, or None."""
         self.stage.reset()
+        self.albedos.clear()
         config = FitConfig(picture=PictureConfig(always=mode == "on"))
         fit = FitStage(self.model, self.set_name, config, skin=None if mode == "off" else self.stage)
         faces: list[Face | None] = []
@@ -54,4 +57,5 @@ class Runner:
                 self.appearance_ms.append((thread_time() - middle) * 1e3)
             self.fit_ms.append((middle - start) * 1e3)
             faces.append(found[0] if found else None)
+            self.albedos.append(self.stage.albedo(found[0].id) if found and mode != "off" else None)
         return faces

@@ -24,7 +24,7 @@ from tracker.rendering.lighting import Light
 from tracker.rendering.scene import FaceScene
 from tracker.rendering.skin import Complexion, paint_face
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec
-from tracker.types import Face, FaceParams
+from tracker.types import Albedo, Face, FaceParams
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +59,8 @@ def person(runner: Runner, follower: Follower, melanin: float, seed: int) -> dic
     bare = runner.stage.points.is_bare
     true = _true_albedo(runner, complexion)[bare]
     late = range(TURNING, TURNING + LIT)
-    together = [_albedo(faces[k], bare) for k in late]
+    live = list(runner.albedos)
+    together = [_log(live[k], bare) for k in late]
     single = [_alone(runner, images[k], faces[k], camera) for k in late]
     last = together[-1]
     assert last is not None
@@ -111,10 +112,8 @@ def _alone(runner: Runner, image: NDArray[np.uint8], face: Face | None, camera: 
     return log[runner.stage.points.is_bare]
 
 
-def _albedo(face: Face | None, bare: NDArray[np.bool_]) -> Floats | None:
-    if face is None or face.albedo is None:
-        return None
-    return np.log(np.maximum(face.albedo.points.astype(np.float64), 1e-3))[bare]
+def _log(albedo: Albedo | None, bare: NDArray[np.bool_]) -> Floats | None:
+    return None if albedo is None else np.log(np.maximum(albedo.points.astype(np.float64), 1e-3))[bare]
 
 
 def _true_albedo(runner: Runner, complexion: Complexion) -> Floats:
