@@ -54,6 +54,14 @@ def yaw_pitch_roll(facing: Float64) -> tuple[float, float, float]:
     return head_euler(_TO_FACING @ facing)
 
 
+def arkit_angles(facing: Float64) -> tuple[float, float, float]:
+    """Facing rotation (3, 3) -> angles about ARKit's face axes, radians: x + looks down, y + to the subject's left, z + to the
+    right shoulder. ``R = R_y R_x R_z``, right-handed: the Euler angles of phone apps.
+    """
+    yaw, pitch, roll = yaw_pitch_roll(facing)
+    return -pitch, yaw, -roll
+
+
 def eye_rotation(gaze: NDArray[np.floating]) -> Float64:
     """Gaze (yaw, pitch) relative to the head, radians -> rotation matrix (3, 3) in head axes: R_y(yaw) R_x(-pitch)."""
     yaw, pitch = float(gaze[0]), float(gaze[1])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_INDEX
 from tracker.bridges.axes import facing_position, facing_rotation
+from tracker.face_model.model import FaceModel
 from tracker.types import Face, FrameResult
 
 Float32 = NDArray[np.float32]
@@ -46,6 +47,8 @@ class BridgeFrame:
     """The face that single-person protocols send: the one they sent before while it is there, else the first tracked one."""
     rate: Fraction
     """The frame rate of the source if it states one, else what was measured, rounded to a whole number of frames."""
+    model: FaceModel | None = None
+    """The face model that the faces' parameters belong to, where it is known and a bridge asked for it."""
 
     @property
     def tracked(self) -> bool:
@@ -60,6 +63,8 @@ class Bridge(ABC):
     """Call ``keep_alive`` when nothing was sent for this long; None: silence is fine."""
     most_per_s: float = 240.0
     """Frames beyond this rate are left out (the newest is sent)."""
+    needs_model: bool = False
+    """Whether ``BridgeFrame.model`` is wanted, so that others need not load it."""
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ from types import TracebackType
 from tracker.bridges.bridge import BridgeFace, BridgeFrame
 from tracker.bridges.spec import BridgeSpec
 from tracker.bridges.worker import BridgeWorker
+from tracker.face_model.model import FaceModel
 from tracker.types import Face, FrameResult
 
 _DEFAULT_RATE = Fraction(30)
@@ -22,12 +23,20 @@ class BridgeHub:
     Args:
         specs: where to send.
         on_trouble: called with one line when a bridge begins to fail or works again; from the bridges' threads.
+        model: the face model behind the parameters, if it is known already; see ``model``.
 
     Raises:
         TrackerError: a bridge cannot be opened (unknown host, missing package). None stays open then.
     """
 
-    def __init__(self, specs: Sequence[BridgeSpec], on_trouble: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        specs: Sequence[BridgeSpec],
+        on_trouble: Callable[[str], None] = lambda line: None,
+        model: FaceModel | None = None,
+    ) -> None:
+        self.model = model
+        """The face model behind the parameters; may be set later, when ``needs_model``."""
         with ExitStack() as stack:
             self.workers = [stack.enter_context(BridgeWorker(spec.entry.open(spec), on_trouble)) for spec in specs]
             self._stack = stack.pop_all()
@@ -48,9 +57,15 @@ class BridgeHub:
         if not self.workers:
             return
         main = self._main(result.faces)
-        frame = BridgeFrame(result, BridgeFace.of(main) if main is not None else None, self._rate(result))
+        face = BridgeFace.of(main) if main is not None else None
+        frame = BridgeFrame(result, face, self._rate(result), self.model)
         for worker in self.workers:
             worker.offer(frame)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether one of the bridges wants the face model."""
+        return any(worker.needs_model for worker in self.workers)
 
     def close(self) -> None:
         """Close all bridges. May be called twice."""

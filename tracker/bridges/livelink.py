@@ -1,9 +1,15 @@
 """Live Link Face, packet version 6: Unreal Engine and everything that reads Apple's face capture over UDP.
 
-Big-endian: version u8, device id and subject name with i32 lengths, qualified frame time (frame i32, sub-frame f32, rate
-i32 / i32), then a count u8 of 61 and 61 f32: ARKit's 52 weights in Unreal's order, head yaw, pitch, roll, and yaw, pitch, roll
-of both eyes in radians. Without a face the packet ends after the frame time. VRCFaceTracking accepts datagrams of 312 bytes
-only, which is what a UUID as device id and a subject name of six bytes give.
+Big-endian: version u8, device id and subject name with i32 lengths, qualified frame time (frame i32, sub-frame f32, rate i32 /
+i32), then a count u8 of 61 and 61 f32: ARKit's 52 weights in Unreal's order, head yaw, pitch, roll, and yaw, pitch, roll of
+both eyes in radians. Without a face the packet ends after the frame time. VRCFaceTracking accepts datagrams of 312 bytes only,
+which is what a UUID as device id and a subject name of six bytes give.
+
+The signs differ between head and eyes, and are the app's. Head: yaw + to the subject's left, pitch + up, roll + to the right
+shoulder; what others measured on a MetaHuman in Unreal 5.8, and what VRCFaceTracking's module turns into its own (right, down,
+left shoulder). Eyes: yaw + to the subject's right, pitch + down; from takes that the app recorded, where EyeLookOut and EyeLook
+weights stand beside the angles (0.50 out on the left and 0.38 up go with a yaw of -0.36 and a pitch of -0.17), and from the
+same module. A MetaHuman turns its head by 50 degrees per unit rather than 57.3, which is between it and the app.
 """
 
 from __future__ import annotations
@@ -82,6 +88,5 @@ def values(face: BridgeFace) -> tuple[float, ...]:
     """The 61 numbers: 52 weights, head yaw, pitch, roll, left eye yaw, pitch, roll, right eye yaw, pitch, roll; radians."""
     yaw, pitch, roll = yaw_pitch_roll(face.rotation)
     left, right = face.face.gaze_left, face.face.gaze_right
-    # ARKit's pitch grows downwards; its yaw and roll grow to the subject's left.
-    eyes = (float(left[0]), -float(left[1]), 0.0, float(right[0]), -float(right[1]), 0.0)
-    return (*(float(weight) for weight in face.face.arkit), yaw, -pitch, roll, *eyes)
+    eyes = (-float(left[0]), -float(left[1]), 0.0, -float(right[0]), -float(right[1]), 0.0)
+    return (*face.face.arkit.tolist(), yaw, pitch, -roll, *eyes)

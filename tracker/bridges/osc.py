@@ -13,7 +13,7 @@ from dataclasses import dataclass
 LARGEST_DATAGRAM = 1400
 """Bytes; leaves room for headers in an Ethernet packet of 1500."""
 _BUNDLE = b"#bundle\0" + struct.pack(">Q", 1)  # time tag 1: do it now
-_LETTERS = {"f": "f", "i": "i"}
+_LETTERS = {"f": "f", "i": "i", "T": "", "F": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class OscMessage:
 
     address: str
     numbers: str = ""
-    """One letter per number that follows: ``f`` float32, ``i`` int32."""
+    """One letter per argument that follows: ``f`` float32, ``i`` int32; ``T`` true and ``F`` false take no number."""
     name: str | None = None
     """A string argument in front of the numbers."""
 
@@ -34,9 +34,14 @@ class OscMessage:
         return _padded(self.address) + _padded(tags) + text
 
     @property
+    def layout(self) -> str:
+        """The numbers as ``struct`` letters."""
+        return "".join(_LETTERS[letter] for letter in self.numbers)
+
+    @property
     def size(self) -> int:
         """Bytes of the whole message."""
-        return len(self.constant) + 4 * len(self.numbers)
+        return len(self.constant) + 4 * len(self.layout)
 
 
 class OscBundle:
@@ -53,7 +58,7 @@ class OscBundle:
             pending += struct.pack(">i", message.size) + message.constant
             layout += f"{len(pending)}s"
             constants.append(pending)
-            layout += "".join(_LETTERS[letter] for letter in message.numbers)
+            layout += message.layout
             pending = b""
         self._struct = struct.Struct(layout)
         if self._struct.size > LARGEST_DATAGRAM:
@@ -62,8 +67,8 @@ class OscBundle:
         self._slots: list[int] = []
         for constant, message in zip(constants, messages, strict=True):
             self._arguments.append(constant)
-            self._slots.extend(range(len(self._arguments), len(self._arguments) + len(message.numbers)))
-            self._arguments.extend([0.0] * len(message.numbers))
+            self._slots.extend(range(len(self._arguments), len(self._arguments) + len(message.layout)))
+            self._arguments.extend([0.0] * len(message.layout))
         self.count = len(self._slots)
         """Numbers that a frame gives."""
 
@@ -92,7 +97,7 @@ def bundles(messages: Sequence[OscMessage], last: Sequence[OscMessage] = ()) -> 
 
 def message_bytes(message: OscMessage, numbers: Sequence[float] = ()) -> bytes:
     """One message outside of a bundle."""
-    return message.constant + struct.pack(f">{message.numbers}", *numbers)
+    return message.constant + struct.pack(f">{message.layout}", *numbers)
 
 
 def _padded(text: str) -> bytes:

@@ -22,6 +22,7 @@ class BridgeEntry:
     module: str
     """Module with ``open_bridge(spec) -> Bridge``."""
     port: int
+    """0: there is no address to choose."""
     reads: str
     """The tools at the other end."""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -50,8 +51,55 @@ _ENTRIES: Final = (
         {
             "neck": "share of the head's turn that the neck takes, 0..1 (default 0.4)",
             "presets": "VRM presets: vrm0 (default), vrm1, both, none",
-            "names": "ARKit names: arkit as jawOpen (default), capital as JawOpen, none",
+            "names": "ARKit names: both (default), arkit as jawOpen, capital as JawOpen, none",
         },
+    ),
+    BridgeEntry(
+        "ifacialmocap",
+        "tracker.bridges.ifacialmocap",
+        49983,
+        "VSeeFace, VNyan, VRCFaceTracking, Blender and MotionBuilder add-ons (iFacialMocap)",
+        {
+            "version": "v1 (default) or v2 of the text",
+            "listen": "UDP port on which receivers elsewhere may ask for frames, e.g. 49983 (default: nobody may)",
+        },
+    ),
+    BridgeEntry(
+        "vrchat",
+        "tracker.bridges.vrchat",
+        9000,
+        "VRChat and Resonite: avatar parameters as of VRCFaceTracking, and native eye tracking",
+        {
+            "prefix": "what stands before v2/ in the avatar's parameters (default FT/; may be empty)",
+            "send": "both (default), avatar parameters, or native eye tracking",
+        },
+    ),
+    BridgeEntry(
+        "facecap",
+        "tracker.bridges.facecap",
+        8080,
+        "Blender add-ons, TouchDesigner, MotionBuilder, Unity (Face Cap's OSC)",
+        {"unit": "of the head's position: m (default) or cm"},
+    ),
+    BridgeEntry("babble", "tracker.bridges.babble", 8888, "VRCFaceTracking's Project Babble module: the lower face"),
+    BridgeEntry(
+        "openseeface", "tracker.bridges.openseeface", 11573, "VSeeFace, VTube Studio, vpuppr, Unity (OpenSeeFace)"
+    ),
+    BridgeEntry("opentrack", "tracker.bridges.opentrack", 4242, "opentrack: head tracking for games and simulators"),
+    BridgeEntry(
+        "vts",
+        "tracker.bridges.vts",
+        8001,
+        "VTube Studio's plugin API; needs the extra 'vts'",
+        {"parameters": "standard (default): VTube Studio's own; arkit: 52 custom ones too, such as JawOpen"},
+    ),
+    BridgeEntry(
+        "lsl",
+        "tracker.bridges.lsl",
+        0,
+        "Lab Streaming Layer: LabRecorder, NeuroPype, MATLAB; needs the extra 'lsl'",
+        {"name": "of the stream (default FaceTracker)"},
+        host="",
     ),
 )
 

@@ -34,6 +34,8 @@ class BridgeSpec:
         entry = BRIDGES[name]
         if equals and not where:
             raise ConfigError(f"--to {text}: expected {name}=HOST or {name}=HOST:PORT after the '='")
+        if where and not entry.port:
+            raise ConfigError(f"--to {text}: {name} finds its receivers by itself; write --to {name}")
         host, port = _host_and_port(where, entry, text)
         return BridgeSpec(entry, host, port, _options(query, entry, text))
 

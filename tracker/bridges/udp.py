@@ -8,6 +8,17 @@ from typing import Any
 from tracker.errors import PublishError
 
 
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, tuple[Any, ...]]:
+    """Family, kind, protocol and address of datagrams to a machine. Raises PublishError when it has no address."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise PublishError(
+            f"cannot find a machine called '{host}': {error}; give its name or IP address as NAME=HOST:PORT"
+        ) from error
+    return family, kind, protocol, address
+
+
 class UdpSender:
     """A socket that sends to one address. An absent receiver is no error: it may come later.
 
@@ -16,13 +27,7 @@ class UdpSender:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (socket.gaierror, UnicodeError) as error:
-            raise PublishError(
-                f"cannot find a machine called '{host}': {error}; give its name or IP address as NAME=HOST:PORT"
-            ) from error
-        family, kind, protocol, _, address = found[0]
+        family, kind, protocol, address = resolve(host, port)
         self._address: tuple[Any, ...] = address
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)

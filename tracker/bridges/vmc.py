@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from tracker.arkit import ARKIT_NAMES
 from tracker.bridges.axes import eye_rotation, unity_quaternion
 from tracker.bridges.bridge import Bridge, BridgeFace, BridgeFrame
+from tracker.bridges.names import capital
 from tracker.bridges.options import number, one_of
 from tracker.bridges.osc import OscMessage, bundles
 from tracker.bridges.presets import VRM0, VRM1, preset_values
@@ -31,7 +30,7 @@ def open_bridge(spec: BridgeSpec) -> Bridge:
         spec.port,
         neck=number(spec, "neck", 0.4, 0.0, 1.0),
         presets=one_of(spec, "presets", ("vrm0", "vrm1", "both", "none")),
-        names=one_of(spec, "names", ("arkit", "capital", "none")),
+        names=one_of(spec, "names", ("both", "arkit", "capital", "none")),
     )
 
 
@@ -43,19 +42,19 @@ class VmcBridge(Bridge):
         port: of the performer.
         neck: share of the head's turn that the neck takes, 0..1.
         presets: VRM preset names to send: ``vrm0``, ``vrm1``, ``both`` or ``none``.
-        names: spelling of ARKit's names: ``arkit`` (jawOpen), ``capital`` (JawOpen) or ``none`` of them.
+        names: spelling of ARKit's names: ``arkit`` (jawOpen), ``capital`` (JawOpen), ``both``, since avatars have either and
+            receivers skip names they do not know, or ``none``.
     """
 
     keep_alive_s = 0.5
 
-    def __init__(self, host: str, port: int, *, neck: float = 0.4, presets: str = "vrm0", names: str = "arkit") -> None:
+    def __init__(self, host: str, port: int, *, neck: float = 0.4, presets: str = "vrm0", names: str = "both") -> None:
         self._udp = UdpSender(host, port)
         self._neck = neck
         self._vrm0, self._vrm1 = presets in ("vrm0", "both"), presets in ("vrm1", "both")
-        self._arkit = names != "none"
-        blend = (
-            [name if names == "arkit" else name[0].upper() + name[1:] for name in ARKIT_NAMES] if self._arkit else []
-        )
+        self._spellings = {"both": 2, "none": 0}.get(names, 1)
+        blend = list(ARKIT_NAMES) if names in ("both", "arkit") else []
+        blend += [capital(name) for name in ARKIT_NAMES] if names in ("both", "capital") else []
         blend += [*(VRM0 if self._vrm0 else ()), *(VRM1 if self._vrm1 else ())]
         self._bundles = bundles(
             [
@@ -100,8 +99,7 @@ class VmcBridge(Bridge):
         numbers: list[float] = []
         for rotation in rotations:
             numbers += [0.0, 0.0, 0.0, *unity_quaternion(rotation).tolist()]
-        if self._arkit:
-            numbers += np.asarray(main.face.arkit, np.float64).tolist()
+        numbers += main.face.arkit.tolist() * self._spellings
         presets = preset_values(main)
         if self._vrm0:
             numbers += [presets[key] for key in VRM0.values()]

@@ -19,7 +19,7 @@ class BridgeWorker:
 
     Args:
         bridge: what sends; the worker owns and closes it.
-        on_trouble: called with one line when sending begins to fail, and when it works again.
+        on_trouble: called with one line when sending begins to fail, fails for another reason, and works again.
     """
 
     def __init__(self, bridge: Bridge, on_trouble: Callable[[str], None] = lambda line: None) -> None:
@@ -28,7 +28,7 @@ class BridgeWorker:
         self._newest: BridgeFrame | None = None
         self._wake = threading.Condition()
         self._ending = False
-        self._troubled = False
+        self._trouble: str | None = None
         self.sent = 0
         """Frames that were sent."""
         self.failed = 0
@@ -40,6 +40,11 @@ class BridgeWorker:
     def target(self) -> str:
         """Where it sends, for people."""
         return self._bridge.target
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the bridge wants the face model."""
+        return self._bridge.needs_model
 
     def __enter__(self) -> BridgeWorker:
         return self
@@ -106,12 +111,12 @@ class BridgeWorker:
             action()
         except (OSError, TrackerError) as error:
             self.failed += counts
-            if not self._troubled:
-                reason = getattr(error, "strerror", None) or error
+            reason = str(getattr(error, "strerror", None) or error)
+            if reason != self._trouble:
                 self._on_trouble(f"{self.target}: {reason}; still trying")
-            self._troubled = True
+            self._trouble = reason
             return
         self.sent += counts
-        if self._troubled:
+        if self._trouble is not None:
             self._on_trouble(f"{self.target}: sending again")
-        self._troubled = False
+        self._trouble = None

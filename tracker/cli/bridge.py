@@ -107,6 +107,7 @@ def listing() -> str:
 
     lines = []
     for entry in BRIDGES.values():
-        lines.append(f"{entry.name:14}{entry.host}:{entry.port:<7}{entry.reads}")
+        address = f"{entry.host}:{entry.port}" if entry.port else "whole network"
+        lines.append(f"{entry.name:14}{address:<18}{entry.reads}")
         lines.extend(f"{'':14}  ?{option}=…  {text}" for option, text in entry.options.items())
     return "\n".join(lines) + "\n"
