@@ -58,21 +58,28 @@ class LiveLinkBridge(Bridge):
     def send(self, frame: BridgeFrame) -> None:
         self._rate = frame.rate
         face = frame.main if frame.tracked else None
-        self._udp.send(encode(self._device, self._subject, frame.result.t_unix_ns, frame.rate, face))
+        self._emit(frame.result.t_unix_ns, face)
 
     def keep_alive(self) -> None:
-        self._udp.send(encode(self._device, self._subject, time.time_ns(), self._rate, None))
+        self._emit(time.time_ns(), None)
 
     def close(self) -> None:
         self._udp.close()
 
+    def _emit(self, t_unix_ns: int, face: BridgeFace | None) -> None:
+        self._udp.send(encode(self._device, self._subject, since_midnight_ns(t_unix_ns), self._rate, face))
 
-def encode(device: str, subject: str, t_unix_ns: int, rate: Fraction, face: BridgeFace | None) -> bytes:
-    """One packet. ``t_unix_ns`` becomes the frame number since local midnight at ``rate``."""
-    device_bytes, subject_bytes = device.encode(), subject.encode()
+
+def since_midnight_ns(t_unix_ns: int) -> int:
+    """Nanoseconds since local midnight."""
     moment = datetime.fromtimestamp(t_unix_ns // 1_000_000_000)
-    since_midnight_ns = (moment.hour * 3600 + moment.minute * 60 + moment.second) * 10**9 + t_unix_ns % 10**9
-    frames = Fraction(since_midnight_ns, 10**9) * rate
+    return (moment.hour * 3600 + moment.minute * 60 + moment.second) * 10**9 + t_unix_ns % 10**9
+
+
+def encode(device: str, subject: str, t_day_ns: int, rate: Fraction, face: BridgeFace | None) -> bytes:
+    """One packet. ``t_day_ns``, nanoseconds since midnight, becomes the frame number at ``rate``."""
+    device_bytes, subject_bytes = device.encode(), subject.encode()
+    frames = Fraction(t_day_ns, 10**9) * rate
     number = int(frames)
     head = struct.pack(
         f">Bi{len(device_bytes)}si{len(subject_bytes)}sifii",

@@ -1,4 +1,4 @@
-"""Lab Streaming Layer: one stream of 67 named channels, for LabRecorder and everything else in a laboratory.
+"""Lab Streaming Layer: one stream of 68 named channels, for LabRecorder and everything else in a laboratory.
 
 Channels: the 52 ARKit weights, head position (m) and quaternion (xyzw) in the camera's axes (OpenCV's), head yaw, pitch, roll
 and both eyes' yaw, pitch (degrees; + to the subject's left, up, left shoulder), ``tracked`` and ``confidence``. Where no face

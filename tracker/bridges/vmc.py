@@ -66,24 +66,29 @@ class VmcBridge(Bridge):
             [OscMessage("/VMC/Ext/Blend/Apply")],
         )
         self._started_s = time.monotonic()
-        self._last: list[float] = []
+        self._last: BridgeFace | None = None
 
     @property
     def target(self) -> str:
         return f"vmc to {self._udp.target}"
 
     def send(self, frame: BridgeFrame) -> None:
-        if frame.main is not None:
-            self._last = self._numbers(frame.main)
+        self._last = frame.main or self._last
         self.keep_alive()
 
     def keep_alive(self) -> None:
-        if not self._last:
-            return
-        numbers: list[float] = [1, time.monotonic() - self._started_s, *self._last]
+        if self._last is not None:
+            for datagram in self.encode(self._last, time.monotonic() - self._started_s):
+                self._udp.send(datagram)
+
+    def encode(self, face: BridgeFace, time_s: float) -> list[bytes]:
+        """The datagrams of one frame; ``time_s`` since the bridge began tells receivers that it is alive."""
+        numbers: list[float] = [1, time_s, *self._numbers(face)]
+        datagrams = []
         for bundle in self._bundles:
-            self._udp.send(bundle.pack(numbers[: bundle.count]))
+            datagrams.append(bundle.pack(numbers[: bundle.count]))
             del numbers[: bundle.count]
+        return datagrams
 
     def close(self) -> None:
         self._udp.close()
