@@ -14,7 +14,8 @@ from tracker.latency import age_ms
 from tracker.pipeline import Pipeline
 from tracker.publishing.control import Handler
 from tracker.publishing.publisher import Publisher
-from tracker.recording import TakeWriter
+from tracker.recording.switch import TakeSwitch
+from tracker.session_control import recording_handlers, source_handlers, tracker_handlers
 from tracker.sources.base import FrameSource
 from tracker.tracking import FrameTracker
 from tracker.types import FrameResult, Notice
@@ -60,14 +61,19 @@ class LiveSession:
         source: FrameSource,
         tracker: FrameTracker,
         publisher: Publisher,
-        writer: TakeWriter | None = None,
+        takes: TakeSwitch | None = None,
         forward: Callable[[FrameResult], None] = lambda result: None,
+        open_source: Callable[[str], FrameSource] | None = None,
     ) -> None:
         self._source = source
         self._tracker = tracker
         self._publisher = publisher
-        self._writer = writer
+        self._takes = takes
         self._forward = forward
+        self._open_source = open_source
+        self._next_source: FrameSource | None = None
+        self._changing = threading.Lock()
+        self._over = False
         self._pipeline = Pipeline(source, tracker)
         self._on_notice: Callable[[Notice], None] = lambda notice: None
         self._stop = threading.Event()
@@ -85,37 +91,33 @@ class LiveSession:
         self._stop.set()
 
     def handlers(self) -> Mapping[str, Handler]:
-        """The control verbs of a session: ``schema``, ``recenter``, ``calibrate``, ``stop``."""
-
-        def recenter(request: Mapping[str, Any]) -> dict[str, Any]:
-            self._tracker.request_recenter()
-            return {"ok": True}
-
-        def calibrate(request: Mapping[str, Any]) -> dict[str, Any]:
-            mode, gaze = request.get("mode", "neutral"), request.get("gaze", False)
-            if mode not in ("neutral", "off", "status") or not isinstance(gaze, bool):
-                raise ConfigError(
-                    "calibrate takes mode neutral, off or status, and gaze true or false; "
-                    f"got mode {mode!r:.40}, gaze {gaze!r:.40}"
-                )
-            if mode == "neutral":
-                self._tracker.request_calibration(gaze=gaze)
-            elif mode == "off":
-                self._tracker.end_calibration()
-            status = self._tracker.calibration_status
-            answer = {"ok": True, "state": status.state, "ticket": status.ticket}
-            return answer if status.reason is None else {**answer, "reason": status.reason}
+        """The control verbs of a session: ``schema``, ``stop`` and those of ``session_control``."""
 
         def stop(request: Mapping[str, Any]) -> dict[str, Any]:
             self.stop()
             return {"ok": True}
 
-        return {
-            "schema": lambda request: self._publisher.schema,
-            "recenter": recenter,
-            "calibrate": calibrate,
-            "stop": stop,
-        }
+        handlers: dict[str, Handler] = {"schema": lambda request: self._publisher.schema, "stop": stop}
+        handlers |= tracker_handlers(self._tracker)
+        if self._takes is not None:
+            handlers |= recording_handlers(self._takes)
+        if self._open_source is not None:
+            handlers |= source_handlers(self._open_source, self.change_source)
+        return handlers
+
+    def change_source(self, source: FrameSource) -> None:
+        """Go on with another source, which the session then closes. May be called from any thread.
+
+        Raises:
+            ConfigError: a take is being recorded, which holds one source, or the session is over.
+        """
+        if self._takes is not None and self._takes.path is not None:
+            raise ConfigError("a take is being recorded, and a take holds one source; stop it first")
+        with self._changing:
+            if self._over or self._next_source is not None:
+                raise ConfigError("the session is ending" if self._over else "another source is being opened")
+            self._next_source = source
+            self._pipeline.close()
 
     def run(
         self,
@@ -139,9 +141,12 @@ class LiveSession:
         watcher = threading.Thread(target=self._watch, args=(on_status,), name="tracker-status", daemon=True)
         watcher.start()
         try:
-            for result in self._pipeline:
-                self._deliver(result)
-                if self._stop.is_set() or self._frames == frames:
+            while True:
+                for result in self._pipeline:
+                    self._deliver(result)
+                    if self._stop.is_set() or self._frames == frames:
+                        break
+                if not self._begin_next_source(ending=self._stop.is_set() or self._frames == frames):
                     break
         finally:
             self._stop.set()
@@ -152,6 +157,24 @@ class LiveSession:
         status = self._status()
         self._publisher.status({**status.to_message(), "camera": "ended"})
         return status
+
+    def _begin_next_source(self, *, ending: bool) -> bool:
+        """Whether there is another source to go on with."""
+        with self._changing:
+            source, self._next_source = self._next_source, None
+            if source is None or ending:
+                self._over = True
+                if source is not None:
+                    source.close()
+                return False
+            self._pipeline.close()
+            self._dropped_before -= self._source.dropped
+            self._source = source
+            self._dropped_before += source.dropped
+            self._tracker.reset()
+            self._pipeline = Pipeline(source, self._tracker, self._pipeline.metrics)
+        self._publisher.event("source-changed", text=f"now tracking {source.name}")
+        return True
 
     def _watch(self, on_status: Callable[[SessionStatus], None]) -> None:
         try:
@@ -175,8 +198,8 @@ class LiveSession:
         latency_ms = age_ms(result)
         self._pipeline.metrics.record("latency", latency_ms)
         self._pipeline.metrics.record("publish", (time.perf_counter_ns() - started) * 1e-6)
-        if self._writer is not None:
-            self._writer.write(result)
+        if self._takes is not None:
+            self._takes.write(result)
         self._frames += 1
         self._faces = len(result.faces)
         self._age_s = latency_ms * 1e-3

@@ -190,6 +190,62 @@ def test_control_of_a_running_tracker(networks, tmp_path, capsys):
     assert take_state(tmp_path / "take.npz") == "complete"
 
 
+def test_takes_and_sources_change_while_it_runs(samples, networks, tmp_path, capsys):
+    with Child(tmp_path, "--source", "test", "--quiet") as child:
+        child.wait_for_frames(3)
+
+        def control(*arguments) -> dict:
+            assert main(["control", *map(str, arguments), "--connect", child.control]) == 0
+            return json.loads(capsys.readouterr().out)
+
+        def refused(*arguments) -> str:
+            assert main(["control", *map(str, arguments), "--connect", child.control]) in (1, 2)
+            return one_line(capsys)
+
+        assert control("record")["recording"] is False
+        assert "nothing is being recorded" in refused("record", "stop")
+        assert "expected" in refused("record", "start", tmp_path / "take.mov")
+        assert "record start take.npz" in refused("record", "start")
+        first = tmp_path / "first.npz"
+        assert control("record", "start", first)["path"] == str(first)
+        child.wait_for_frames(5)
+        assert control("record")["frames"] >= 3
+        assert "already recording" in refused("record", "start", tmp_path / "other.npz")
+        assert "holds one source" in refused("open", "test")
+        assert control("record", "stop")["frames"] >= 3
+        assert "nosuch" in refused("open", "nosuch.mp4")
+        assert isinstance(control("cameras")["cameras"], list)
+        clip = samples("single_face.mp4")
+        assert control("open", clip)["ok"] is True
+        sizes = [tuple(frame["image"]) for frame in child.wait_for_frames(60)]
+        assert sizes[-1] == (640, 360) and child.process.poll() is None
+        second = tmp_path / "second.npz"
+        control("record", "start", second)
+        child.wait_for_frames(3)
+        assert control("stop") == {"ok": True}
+        code, err = child.end()
+    assert (code, err.strip()) == (0, f"recorded: {first}")
+    assert take_state(first) == take_state(second) == "complete"
+    assert read_take(second).meta["source"]["name"] == clip.name
+
+
+def test_osc_recentres_a_running_tracker(networks, tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Child(tmp_path, "--source", "test", "--osc-in", port) as child:
+        child.wait_for_frames(3)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(b"rubbish", ("127.0.0.1", port))
+            udp.sendto(b"/tracker/recenter\0\0\0,\0\0\0", ("127.0.0.1", port))
+        deadline_s = time.monotonic() + 10
+        while (message := child.subscriber.receive(0.5)) is None or message.payload.get("event") != "recentered":
+            assert time.monotonic() < deadline_s
+        child.process.send_signal(signal.SIGINT)
+        code, err = child.end()
+    assert code == 130 and f"OSC on 127.0.0.1:{port}" in err and "Traceback" not in err
+
+
 def test_calibrating_a_relaxed_face_while_it_runs(samples, networks, tmp_path, capsys):
     import cv2
 

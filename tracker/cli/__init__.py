@@ -30,7 +30,7 @@ VERBS: Final[dict[str, str]] = {
     "render": "draw mesh and landmarks of a take over its video, for the eye",
     "bridge": "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others",
     "enroll": "get to know one person from a clip or the camera, for --identity",
-    "control": "ask a running tracker for its version or schema, recentre or calibrate it, stop it",
+    "control": "ask a running tracker for its version or schema, recentre, calibrate, record, change its source, stop it",
     "bench": "measure speed and latency on this machine",
     "cameras": "list the cameras of this machine with their formats",
     "models": "fetch and list the neural networks; import, list and remove face models",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracker.errors import ConfigError, PublishError
 from tracker.publishing.config import DEFAULT_BIND, parse_endpoint
 
 if TYPE_CHECKING:
     from tracker.bridges import BridgeHub
+    from tracker.face_model import FaceModel
 
 HELP = "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others"
 
@@ -82,7 +83,7 @@ def _forward(args: argparse.Namespace, endpoint: str, hub: BridgeHub, note: Call
     from tracker.publishing.results import to_frame_result
 
     with Subscriber(endpoint, curve_keys=args.curve_keys) as subscriber:
-        last_s, waiting = time.monotonic(), False
+        last_s, waiting, known = time.monotonic(), False, None
         while True:
             try:
                 message = subscriber.receive(_PATIENCE_S)
@@ -95,10 +96,25 @@ def _forward(args: argparse.Namespace, endpoint: str, hub: BridgeHub, note: Call
                     note(f"waiting for a tracker at {endpoint} (Ctrl-C leaves)")
                 continue
             last_s, waiting = time.monotonic(), False
+            if hub.needs_model and subscriber.schema is not None and subscriber.schema["model"]["sha256"] != known:
+                known = subscriber.schema["model"]["sha256"]
+                hub.model = _find_model(subscriber.schema["model"])
             if message.topic == wire.TOPIC_FRAME and subscriber.schema is not None:
                 hub(to_frame_result(message.payload, subscriber.schema, subscriber.identities))
             elif message.topic == wire.TOPIC_EVENT and message.payload["event"] == "ended" and args.until_end:
                 return
+
+
+def _find_model(announced: Mapping[str, Any]) -> FaceModel | None:
+    """The face model of the stream, if it is on this machine."""
+    from tracker.errors import FaceModelError
+    from tracker.face_model import load_named_model
+
+    try:
+        model = load_named_model(announced["name"], announced["sha256"])
+    except FaceModelError:
+        return None
+    return model if model.sha256 == announced["sha256"] else None
 
 
 def listing() -> str:

@@ -16,8 +16,9 @@ from tracker.publishing.config import DEFAULT_CONTROL, parse_endpoint
 _LONGEST_TIMEOUT_S: Final = 3600.0
 _POLL_S: Final = 0.2
 _CAPTURE_S: Final = 10.0
+_OPEN_S: Final = 15.0
 
-HELP = "ask a running tracker for its version or schema, recentre or calibrate it, stop it"
+HELP = "ask a running tracker for its version or schema, recentre, calibrate, record, change its source, stop it"
 
 _VERBS: Final = {
     "time": "how far its clock is from ours, and how long an answer takes",
@@ -25,6 +26,9 @@ _VERBS: Final = {
     "schema": "names, units and sizes of what it publishes",
     "recenter": "make the present head pose the neutral one",
     "calibrate": "look relaxed into the camera for two seconds: that becomes the neutral face; `calibrate off` ends it",
+    "record": "`record start PATH` begins a take, `record stop` ends it, `record` says what is being recorded",
+    "cameras": "the cameras of the tracker's machine",
+    "open": "`open SOURCE` goes on with another source: webcam:1, a video file ...",
     "stop": "end it; a take it records is closed properly",
 }
 
@@ -35,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cmd", metavar="REQUEST", help=f"{', '.join(_VERBS)}, or another verb that the tracker knows (docs/wire.md)"
     )
     parser.add_argument(
-        "fields", nargs="*", metavar="KEY=VALUE", help="what the request takes besides; values are JSON or else text"
+        "fields",
+        nargs="*",
+        metavar="WORD|KEY=VALUE",
+        help="what the request takes besides; values are JSON or else text",
     )
     parser.add_argument(
         "--connect",
@@ -57,6 +64,9 @@ examples:
   tracker control schema | python -c "import json, sys; print(json.load(sys.stdin)['model']['name'])"
   tracker control calibrate                             waits for the outcome; gaze=true: also straight ahead
   tracker control calibrate off
+  tracker control record start take.npz                 force=true replaces an existing file
+  tracker control record stop
+  tracker control open webcam:1
   tracker control stop
 
 The answer is printed as JSON. Nobody there, or a tracker that says no: one line on stderr and exit code 1.
@@ -79,10 +89,7 @@ def run(args: argparse.Namespace) -> int:
             "samples": offset.samples,
         }
     else:
-        fields: dict[str, object] = {}
-        words = args.fields
-        if args.cmd == "calibrate" and words[:1] in (["off"], ["status"]):
-            fields["mode"], words = words[0], words[1:]
+        verb, fields, words = _spelled_out(args.cmd, args.fields)
         for field in words:
             key, equals, text = field.partition("=")
             if not equals or key in ("", "cmd"):
@@ -91,7 +98,9 @@ def run(args: argparse.Namespace) -> int:
                 fields[key] = json.loads(text)
             except ValueError:
                 fields[key] = text
-        ask = partial(request, endpoint, args.cmd, timeout_s=args.timeout, curve_keys=args.curve_keys)
+        # To open a camera takes seconds, and an answer that comes is worth waiting for.
+        timeout_s = max(args.timeout, _OPEN_S) if verb in ("camera.open", "cameras.list") else args.timeout
+        ask = partial(request, endpoint, verb, timeout_s=timeout_s, curve_keys=args.curve_keys)
         answer = ask(fields=fields)
         if args.cmd == "calibrate" and answer.get("state") == "calibrating" and "mode" not in fields:
             answer = _outcome(ask, answer["ticket"])
@@ -99,6 +108,34 @@ def run(args: argparse.Namespace) -> int:
                 raise PublishError(f"not calibrated: {answer.get('reason', 'it was ended')}")
     sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _spelled_out(cmd: str, words: list[str]) -> tuple[str, dict[str, object], list[str]]:
+    """The verb, the fields that plain words stand for, and the words that are left."""
+    from tracker.errors import ConfigError
+
+    first = words[0] if words and "=" not in words[0] else None
+    if cmd == "calibrate" and first in ("off", "status"):
+        return cmd, {"mode": first}, words[1:]
+    if cmd == "record" and first in (None, "status"):
+        return "record.status", {}, words[1:] if first else words
+    if cmd == "record" and first == "stop":
+        return "record.stop", {}, words[1:]
+    if cmd == "record" and first == "start":
+        if len(words) < 2:
+            raise ConfigError("say where to: tracker control record start take.npz")
+        # The tracker may have been started in another folder.
+        return "record.start", {"path": str(Path(words[1]).absolute())}, words[2:]
+    if cmd == "record":
+        raise ConfigError(f"record takes start PATH, stop or status, got '{first}'")
+    if cmd == "cameras":
+        return "cameras.list", {}, words
+    if cmd == "open":
+        if first is None:
+            raise ConfigError("say what to open: tracker control open webcam:1")
+        source = Path(first)
+        return "camera.open", {"source": str(source.absolute()) if source.exists() else first}, words[1:]
+    return cmd, {}, words
 
 
 def _outcome(ask: Callable[..., dict[str, Any]], ticket: object) -> dict[str, Any]:

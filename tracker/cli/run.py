@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.bridge import add_to_argument
 from tracker.cli.signals import stopping_on_signals
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrackerError
 from tracker.publishing.config import PublishConfig
 from tracker.publishing.config import add_arguments as add_publishing_arguments
 from tracker.publishing.config import from_args as publishing_config
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from tracker.bridges import BridgeHub
     from tracker.face_model import FaceModel
     from tracker.publishing.control import ControlServer
+    from tracker.publishing.osc_input import OscInput
     from tracker.publishing.publisher import Publisher
     from tracker.recording import TakeWriter
+    from tracker.recording.switch import TakeSwitch
     from tracker.session import LiveSession, SessionStatus
     from tracker.sources.base import FrameSource
     from tracker.types import Notice
@@ -56,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("output")
     add_to_argument(output)
     output.add_argument(
+        "--osc-in", type=_osc_address, metavar="[HOST:]PORT",
+        help="listen for OSC: /tracker/recenter, /tracker/calibrate and EyeTrackVR's addresses (VRChat sends to 9001)",
+    )  # fmt: skip
+    output.add_argument(
         "--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl, .csv, .parquet or .mcap"
     )
     output.add_argument("--force", action="store_true", help="overwrite the take if it exists")
@@ -71,9 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker run --identity me.npz                      as enrolled with `tracker enroll`: known from the first frame
 
 While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control calibrate` the
-present face, `tracker control stop` ends it
-(so does Ctrl-C; a take is closed properly). A live source never queues up: when the machine is too slow the newest frame
-wins and the status line counts what was dropped.
+present face, `tracker control record start take.npz` begins a take, `tracker control open webcam:1` changes the source,
+`tracker control stop` ends it (so does Ctrl-C; a take is closed properly). A live source never queues up: when the machine is
+too slow the newest frame wins and the status line counts what was dropped.
 """
 
 
@@ -87,26 +94,31 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         report = _Report(args.quiet)
         # What a typing mistake can spoil comes first, the networks (the slow part) last.
-        source = stack.enter_context(_open(args, report.event))
+        source = stack.enter_context(_open(args, args.source, report.event))
+        present = _Present(args.source, source)
         model = _load_model(config.face_model)
         published = model if config.flame is None else _load_model(config.flame)
         publisher = stack.enter_context(_open_publisher(publishing, published))
         report.publisher = publisher
-        writer = _open_writer(args, published, source, config, stack)
-        hub = stack.enter_context(_open_bridges(args.to, report))
+        takes = stack.enter_context(_open_takes(args, published, present, config, report))
+        hub = stack.enter_context(_open_bridges(args.to, report, published))
         report.say(f"loading networks ({config.encoder}) ...")
         started = time.monotonic()
-        session = _open_session(source, config, model, publisher, writer, hub)
+        session = _open_session(
+            source, config, model, publisher, takes, hub, lambda spec: present.change(args, spec, report.event)
+        )
         if publishing.control:
             stack.enter_context(_open_control(publishing.control, session, publisher))
+        if args.osc_in is not None:
+            stack.enter_context(_open_osc_input(args, session, report))
         report.say(
             f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}"
         )
         with stopping_on_signals(session.stop) as interrupted:
             status = session.run(args.frames, report.status, report.notice)
         report.end(status)
-        if writer is not None:
-            report.say(f"recorded {status.frames} frames to {args.record}")
+        if takes.path is not None:
+            report.say(f"recorded {takes.frame_count} frames to {takes.path}")
     return 130 if interrupted.is_set() else 0
 
 
@@ -173,11 +185,27 @@ class _Report:
         sys.stderr.flush()
 
 
-def _open(args: argparse.Namespace, on_event: Callable[[str, str], None]) -> FrameSource:
+@dataclass(slots=True)
+class _Present:
+    """What is being tracked now."""
+
+    spec: str
+    source: FrameSource
+
+    def change(self, args: argparse.Namespace, spec: str, on_event: Callable[[str, str], None]) -> FrameSource:
+        """Open another source; a size and a rate that were asked for go on to cameras."""
+        self.source = _open(args, spec, on_event)
+        self.spec = spec
+        return self.source
+
+
+def _open(args: argparse.Namespace, spec: str, on_event: Callable[[str, str], None]) -> FrameSource:
     from tracker.sources.open import open_source
     from tracker.sources.paced import PacedSource
 
-    source = open_source(args.source, size=args.size, fps=args.fps, on_event=on_event)
+    takes_wishes = spec == args.source or spec.partition(":")[0] in ("webcam", "test")
+    size, fps = (args.size, args.fps) if takes_wishes else (None, None)
+    source = open_source(spec, size=size, fps=fps, on_event=on_event)
     return source if source.live or args.speed == 0 else PacedSource(source, args.speed)
 
 
@@ -194,28 +222,32 @@ def _open_publisher(publishing: PublishConfig, model: FaceModel) -> Publisher:
     return Publisher(publishing, describe_model(model))
 
 
-def _open_writer(
-    args: argparse.Namespace, model: FaceModel, source: FrameSource, config: TrackerConfig, stack: ExitStack
-) -> TakeWriter | None:
-    if args.record is None:
-        return None
+def _open_takes(
+    args: argparse.Namespace, model: FaceModel, present: _Present, config: TrackerConfig, report: _Report
+) -> TakeSwitch:
     from tracker.recording import open_writer, source_signature
+    from tracker.recording.switch import TakeSwitch
 
-    meta = {
-        "source": source_signature(args.source),
-        "rate": str(source.rate) if source.rate else None,
-        "settings": config.to_dict(),
-    }
-    writer = open_writer(
-        args.record,
-        model=model,
-        meta=meta,
-        raw=args.with_raw,
-        landmarks=args.with_landmarks,
-        overwrite=args.force,
-        appearance=config.appearance,
-    )
-    return stack.enter_context(writer)
+    def begin(path: Path, overwrite: bool) -> TakeWriter:
+        meta = {
+            "source": source_signature(present.spec),
+            "rate": str(present.source.rate) if present.source.rate else None,
+            "settings": config.to_dict(),
+        }
+        return open_writer(
+            path,
+            model=model,
+            meta=meta,
+            raw=args.with_raw,
+            landmarks=args.with_landmarks,
+            overwrite=overwrite,
+            appearance=config.appearance,
+        )
+
+    def ended(path: Path, error: TrackerError | None) -> None:
+        report.event("recorded", str(path) if error is None else str(error))
+
+    return TakeSwitch(begin, begin(args.record, args.force) if args.record is not None else None, ended)
 
 
 def _open_session(
@@ -223,8 +255,9 @@ def _open_session(
     config: TrackerConfig,
     model: FaceModel,
     publisher: Publisher,
-    writer: TakeWriter | None,
+    takes: TakeSwitch,
     hub: BridgeHub,
+    open_source: Callable[[str], FrameSource],
 ) -> LiveSession:
     from tracker.session import LiveSession
     from tracker.tracking import FrameTracker
@@ -234,13 +267,13 @@ def _open_session(
         from tracker.publishing.describe import describe_model
 
         publisher.set_model(describe_model(model), model.region_names, tracker.skin_points.uv)
-    return LiveSession(source, tracker, publisher, writer, hub)
+    return LiveSession(source, tracker, publisher, takes, hub, open_source)
 
 
-def _open_bridges(specs: list[str], report: _Report) -> BridgeHub:
+def _open_bridges(specs: list[str], report: _Report, model: FaceModel) -> BridgeHub:
     from tracker.bridges import BridgeHub, BridgeSpec
 
-    hub = BridgeHub([BridgeSpec.parse(text) for text in specs], lambda line: report.event("bridge", line))
+    hub = BridgeHub([BridgeSpec.parse(text) for text in specs], lambda line: report.event("bridge", line), model)
     for worker in hub.workers:
         report.say(f"sending {worker.target}")
     return hub
@@ -250,6 +283,28 @@ def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> 
     from tracker.publishing.control import ControlServer
 
     return ControlServer(endpoint, session.handlers(), security=publisher.security)
+
+
+def _open_osc_input(args: argparse.Namespace, session: LiveSession, report: _Report) -> OscInput:
+    from tracker.publishing.config import is_local
+    from tracker.publishing.osc_input import OscInput
+
+    host, port = args.osc_in
+    if not (args.insecure_lan or is_local(f"tcp://{f'[{host}]' if ':' in host else host}:{port}")):
+        raise ConfigError(
+            f"--osc-in {host}:{port} is reachable from other machines: add --insecure-lan to let anybody there recentre and "
+            "calibrate, or leave the host away"
+        )
+    osc = OscInput(host, port, session.handlers())
+    report.say(f"listening for OSC on {host}:{osc.port}")
+    return osc
+
+
+def _osc_address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise argparse.ArgumentTypeError(f"expected PORT or HOST:PORT, got '{text}'")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _size(text: str) -> tuple[int, int]:
