@@ -191,7 +191,7 @@ def test_the_texture_holds_what_the_points_hold(stage: AppearanceStage, albedo: 
     follow(stage, [lit_picture(DAY, albedo)] * 10)
     known = stage.albedo(1)
     assert known is not None and stage.albedo(2) is None
-    texture, seen = albedo_uv(stage.points, known, 256)
+    texture, seen = albedo_uv(load_face_model(), stage.points, known, 256)
     assert texture.shape == (256, 256, 3) and seen.shape == (256, 256)
     assert np.isfinite(texture).all() and texture.min() > 0.0 and seen.max() <= 1.0
     uv = stage.points.uv

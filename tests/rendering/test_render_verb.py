@@ -170,7 +170,7 @@ def test_wrong_usage(clip: Path, take: Path, tmp_path: Path, capsys: pytest.Capt
     assert "--start < --end" in fails(capsys, 2, *base, *out, "--start", "2", "--end", "1")
     assert "has no frame from --start" in fails(capsys, 2, *base, *out, "--start", "1000")
     assert "WIDTHxHEIGHT" in fails(capsys, 2, *base, *out, "--size", "huge")
-    assert "invalid choice" in fails(capsys, 2, *base, *out, "--what", "hair")
+    assert "--what 'hair'" in fails(capsys, 2, *base, *out, "--what", "hair")
     assert "would replace its own input" in fails(capsys, 2, *base, "-o", clip)
     assert "is live" in fails(capsys, 2, take, "--video", "test", *out)
 

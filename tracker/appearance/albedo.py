@@ -25,7 +25,7 @@ _FRAMES_REMEMBERED: Final = 600.0
 """Information is capped at so many frames' worth: skin does change (make-up, tan, a shave)."""
 _BEST_FRAME: Final = 0.12 / 0.05**2
 """Information of one faultless frame: misfits of successive frames are alike, so it counts an eighth of an independent one."""
-_SEEN: Final = 3.0
+FRAMES_SEEN: Final = 3.0
 """Frames' worth of information from which a point counts as seen."""
 
 
@@ -52,7 +52,7 @@ class AlbedoBelief:
     @property
     def seen(self) -> Float32:
         """(P,) how well each point itself is known from frames, 0..1."""
-        known: Float32 = np.minimum(self.information / np.float32(_SEEN * _BEST_FRAME), np.float32(1.0))
+        known: Float32 = np.minimum(self.information / np.float32(FRAMES_SEEN * _BEST_FRAME), np.float32(1.0))
         return known
 
     def learn(self, index: NDArray[np.intp], log_albedo: Float32, weight: Float32) -> None:
@@ -69,6 +69,22 @@ class AlbedoBelief:
         known = np.take(self.measured, index, axis=1)
         self.measured[:, index] = known + share * (log_albedo - known)
         self.information[index] = np.minimum(total, np.float32(_FRAMES_REMEMBERED * _BEST_FRAME))
+
+    @property
+    def frames(self) -> Float32:
+        """(P,) the information in faultless frames."""
+        worth: Float32 = self.information / np.float32(_BEST_FRAME)
+        return worth
+
+    def adopt(self, log: Float32, frames: Float32) -> None:
+        """Start from what is known already: relative log reflectance (3, P) and its worth (P,) in faultless frames."""
+        centred: Float32 = (log - (log @ self._bare)[:, None]).astype(np.float32)
+        self.measured = centred.copy()
+        self.information = (np.minimum(frames, _FRAMES_REMEMBERED) * _BEST_FRAME).astype(np.float32)
+        self.log = centred
+        self.reconcile()
+        # It was reconciled when it was learned; once more would blur it.
+        self.log = centred
 
     def reconcile(self, sweeps: int = 1) -> None:
         """Pull every point towards its partner and its neighbours, by Jacobi sweeps on the Gaussian field."""

@@ -40,7 +40,8 @@ _FOLD_LUMINANCE, _FOLD_DETAIL = 0.6, 0.5
 """Change of log luminance, and of its detail, per log stretch: folds of a smile, a chin pulled smooth."""
 _MOST_STRETCH: Final = 0.4
 _EVIDENCE_LIMIT: Final = 8.0
-_USUAL_LUMINANCE, _USUAL_COLOUR, _USUAL_DETAIL = 0.07, 0.03, 0.035
+USUAL_LUMINANCE, _USUAL_COLOUR, USUAL_DETAIL = 0.07, 0.03, 0.035
+"""Standard deviation of what is not known yet."""
 _OTHER_DETAIL: Final = 0.11
 """Detail of hands and things where the face has none."""
 _DETAIL_POINTS: Final = 3.0
@@ -66,9 +67,9 @@ class OcclusionField:
         self._neighbours = points.neighbours
         self.probability: Float32 = np.full(points.count, _RARE, np.float32)
         """(P,) as of the last frame; points that are not visible fall back to what is usual."""
-        self.variance: Float32 = np.full(points.count, _USUAL_LUMINANCE**2, np.float32)
+        self.variance: Float32 = np.full(points.count, USUAL_LUMINANCE**2, np.float32)
         """(P,) of the log luminance that uncovered skin shows around its prediction."""
-        self.detail_variance: Float32 = np.full(points.count, _USUAL_DETAIL**2, np.float32)
+        self.detail_variance: Float32 = np.full(points.count, USUAL_DETAIL**2, np.float32)
         """(P,) the same of what a point's residual has beyond its surroundings'."""
         self._surroundings = points.surroundings
         self.colour_scale = _USUAL_COLOUR

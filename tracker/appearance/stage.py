@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.appearance.albedo import AlbedoBelief
+from tracker.appearance.learned import LearnedSkin
 from tracker.appearance.light import LUMA, exposure_of, sh_basis, solve_light, white_balance_of
 from tracker.appearance.occlusion import OcclusionField
 from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
@@ -49,6 +50,8 @@ _AROUND: Final = 6
 """Skin points that speak for a landmark."""
 _EVERY_FRAME: Final = 30
 """So many first frames all teach the skin; after them every second one."""
+_CARRIED_FRAMES: Final = 100.0
+"""Of what another stream has taught, so much at most: make-up and beards change from day to day."""
 _PUBLISH_EVERY: Final = 15
 _PUBLISH_CHANGE: Final = 0.01
 
@@ -90,6 +93,8 @@ class _Person:
     published_log: Float32 | None = None
     since_published: int = 0
     frames: int = 0
+    fixed: bool = False
+    """Whether the skin is not learned from frames any more."""
 
 
 class AppearanceStage:
@@ -107,6 +112,7 @@ class AppearanceStage:
         self._regions = self.points.regions.astype(np.float32)
         self._around: dict[str, tuple[NDArray[np.intp], Float32]] = {}
         self._people: dict[int, _Person] = {}
+        self._adopted: dict[int, tuple[LearnedSkin, bool]] = {}
 
     def process(self, image: ImageRGB, faces: Sequence[Face], camera: Camera, t_capture_ns: int) -> tuple[Face, ...]:
         """``faces`` with ``light``, ``occlusion`` and ``albedo``.
@@ -125,6 +131,31 @@ class AppearanceStage:
     def forget(self, face_id: int) -> None:
         """Another person has this id from now on."""
         self._people.pop(face_id, None)
+        self._adopted.pop(face_id, None)
+
+    def adopt(self, face_id: int, skin: LearnedSkin, *, fixed: bool = False) -> None:
+        """Take a face to have this skin, from its next frame on until it is forgotten.
+
+        Args:
+            face_id: the face.
+            skin: as ``learned`` gave it, here or in another stream with the same face model.
+            fixed: whether frames teach nothing more about it.
+        """
+        self._people.pop(face_id, None)
+        self._adopted[face_id] = skin, fixed
+
+    def learned(self, face_id: int) -> LearnedSkin | None:
+        """All that is known about the skin of a face; None for one that is not known yet."""
+        person = self._people.get(face_id)
+        if person is None or person.published is None:
+            return None
+        log = person.albedo.log + person.tone.log_tone[:, None]
+        return LearnedSkin(
+            np.ascontiguousarray(np.exp(log).T, np.float32),
+            person.albedo.frames,
+            person.occlusion.variance.copy(),
+            person.occlusion.detail_variance.copy(),
+        )
 
     def cut(self) -> None:
         """The next frame is of another shot: skin stays, light and what was covered start anew."""
@@ -136,6 +167,7 @@ class AppearanceStage:
     def reset(self) -> None:
         """Forget everybody: the next frame is the first of another stream."""
         self._people.clear()
+        self._adopted.clear()
 
     def landmark_occlusion(self, face_id: int, set_name: str) -> Float32 | None:
         """Probability (L,) that each landmark of a set was covered in the last frame of a face, 0..1; landmarks without skin
@@ -222,11 +254,23 @@ class AppearanceStage:
             person = _Person(
                 self.surface.shape(face.identity), AlbedoBelief(self.points), OcclusionField(self.points), t_capture_ns
             )
+            if face.id in self._adopted:
+                self._give(person, *self._adopted[face.id])
             self._people[face.id] = person
         elif not np.array_equal(person.shape.identity, face.identity):
             person.shape = self.surface.shape(face.identity)
         person.seen_ns = t_capture_ns
         return person
+
+    def _give(self, person: _Person, skin: LearnedSkin, fixed: bool) -> None:
+        log = np.ascontiguousarray(np.log(skin.reflectance).T)
+        tone = log[:, self.points.is_bare].mean(axis=1)
+        frames = skin.frames if fixed else np.minimum(skin.frames, np.float32(_CARRIED_FRAMES))
+        person.albedo.adopt(log - tone[:, None], frames)
+        person.tone.fix(tone)
+        person.occlusion.variance = skin.variance.copy()
+        person.occlusion.detail_variance = skin.detail_variance.copy()
+        person.fixed = fixed
 
     def _explain(self, person: _Person, image: ImageRGB, seen: SeenSkin) -> Explained | None:
         index = np.flatnonzero(seen.visible)
@@ -283,6 +327,8 @@ class AppearanceStage:
 
     def _learn(self, person: _Person, explained: Explained, probability: Float32, face: Face) -> None:
         seen, index, albedo = explained.seen, explained.index, person.albedo
+        if person.fixed:
+            return
         free = 1.0 - probability
         view = np.square(np.minimum((seen.facing[index] - _GRAZING) * 2.0, 1.0))
         misfit = face.residual_px / max(float(face.box[2]), 1.0) / _GOOD_FIT

@@ -8,41 +8,51 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance.mesh import SkinOnMesh
 from tracker.appearance.points import SkinPoints
+from tracker.errors import FaceModelError
+from tracker.face_model.model import FaceModel
+from tracker.rendering.rasterizer import rasterize
 from tracker.types import Albedo
 
 Float32 = NDArray[np.float32]
 
-_SPLAT: Final = 0.5
-"""Standard deviation of a point's mark in distances between points."""
 _LEAST: Final = 1e-3
 
 
-def albedo_uv(points: SkinPoints, albedo: Albedo, size: int = 256) -> tuple[Float32, Float32]:
+def albedo_uv(model: FaceModel, points: SkinPoints, albedo: Albedo, size: int = 256) -> tuple[Float32, Float32]:
     """The albedo of a person as a texture of the face model.
 
-    Points are spread into the texture and averaged where they meet; what lies between them is filled from coarser and coarser
-    copies of the texture (push and pull).
+    Every triangle of the texture gets the colours of its own vertices, so that seams meet; the scalp and the room between the
+    islands are filled from coarser and coarser copies of the texture (push and pull).
 
     Args:
+        model: the face model that the points lie on.
         points: where the values belong.
         albedo: values at these points.
         size: width and height in pixels; row 0 is at v = 1, as pictures of textures are stored.
 
     Returns:
         Linear RGB reflectance (size, size, 3), and how well each pixel has been seen (size, size), 0..1, 0 away from skin.
+
+    Raises:
+        FaceModelError: the model has no texture coordinates, or the albedo is not at these points.
     """
-    values = np.concatenate([albedo.points, albedo.seen[:, None], np.ones((points.count, 1), np.float32)], axis=1)
-    column = np.clip((points.uv[:, 0] * size).astype(np.intp), 0, size - 1)
-    row = np.clip(((1.0 - points.uv[:, 1]) * size).astype(np.intp), 0, size - 1)
-    sums = np.zeros((size, size, 5), np.float32)
-    np.add.at(sums, (row, column), values)
-    spacing_px = size * float(np.sqrt(np.ptp(points.uv[:, 0]) * np.ptp(points.uv[:, 1]) / points.count))
-    sums = np.asarray(cv2.GaussianBlur(sums, (0, 0), max(_SPLAT * spacing_px, 0.6)), np.float32)
-    known = np.minimum(sums[..., 4:] / max(float(np.median(sums[row, column, 4])), 1e-9), 1.0)
-    mean = sums[..., :4] / np.maximum(sums[..., 4:], 1e-9)
-    filled = _push_pull(mean * known, known)
-    return np.ascontiguousarray(filled[..., :3]), np.ascontiguousarray(mean[..., 3] * known[..., 0])
+    if not len(model.uv):
+        raise FaceModelError(f"face model {model.name} has no texture coordinates: there is no albedo map of it")
+    if len(albedo.points) != points.count:
+        raise FaceModelError(
+            f"expected albedo at {points.count} points, got {len(albedo.points)}: it belongs to another model than {model.name}"
+        )
+    on_mesh = SkinOnMesh(model, points)
+    values = on_mesh.spread(np.column_stack([albedo.points, albedo.seen]))
+    values = np.column_stack([values, on_mesh.known])
+    place = np.column_stack([model.uv[:, 0], 1.0 - model.uv[:, 1]]) * size
+    raster = rasterize(place, np.ones(len(place)), model.uv_faces, size, size, cull_back=False)
+    picture = raster.image(raster.interpolate_corners(values[model.faces[raster.kept]]))
+    known = np.clip(picture[..., 4:], 0.0, 1.0)
+    filled = _push_pull(picture[..., :3] * known, known)
+    return np.ascontiguousarray(filled), np.ascontiguousarray(np.clip(picture[..., 3] * known[..., 0], 0.0, 1.0))
 
 
 def _push_pull(weighted: Float32, weight: Float32) -> Float32:

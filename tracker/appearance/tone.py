@@ -67,6 +67,10 @@ class ToneAnchor:
     def settled(self) -> bool:
         return self._count >= _FRAMES
 
+    def fix(self, log_tone: NDArray[np.floating]) -> None:
+        """The tone (3,) is known."""
+        self._sum, self._count = np.asarray(log_tone, np.float64) * _FRAMES, _FRAMES
+
     def observe(self, mean_log_colour: NDArray[np.floating]) -> None:
         """Take in the mean log colour (3,) of lit bare skin in one frame."""
         if not self.settled:

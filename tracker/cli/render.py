@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,19 +15,22 @@ import numpy as np
 
 from tracker.arkit import ARKIT_INDEX
 from tracker.errors import ConfigError, RecordingError
+from tracker.rendering.frame_size import MAX_SIZE, MIN_HEIGHT, output_size, scaled
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from tracker.appearance.revisit import Revisit
     from tracker.face_model import FaceModel
     from tracker.recording import Take
-    from tracker.rendering.overlay import Overlay
+    from tracker.rendering.tiles import Tiles
     from tracker.sources.base import FrameSource
     from tracker.types import Face, Frame, FrameResult, ImageRGB
 
-HELP = "draw mesh and landmarks of a take over its video, for the eye"
+HELP = "draw a take over its video, for the eye: mesh, landmarks, skin, light, another light"
 
-_WHAT: Final = ("mesh", "wire", "landmarks", "axes", "all")
+_RUN_UP: Final = 20
+"""Frames looked at before that of a picture: what covers a face is weighed over time."""
 _TAKE_SUFFIXES: Final = (".npz", ".jsonl", ".csv", ".part")
 _EPILOG: Final = """\
 examples:
@@ -36,14 +39,22 @@ examples:
   tracker render take.npz --video clip.mp4 -o wire.mp4 --what wire --size 1280x720
   tracker render take.npz --video clip.mp4 --picture best.png   # one picture of the most telling frame
   tracker render take.npz --video clip.mp4 --picture f40.png --frame 40
+  tracker render take.npz --video clip.mp4 -o skin.mp4 --what albedo,light,shading,occlusion
+  tracker render take.npz --video clip.mp4 -o evening.mp4 --relight warm
+  tracker render take.npz --video clip.mp4 -o both.mp4 --what video --relight rotating
+  tracker render take.npz --video clip.mp4 -o there.mp4 --relight other_take.npz
 
 --what mesh is the fitted surface, wire its contours with irises and gaze, landmarks the points that the network saw
 (recorded with `tracker process --with-landmarks`) each in a disc of one standard deviation, axes the head's x (red),
 y (green) and z (blue).
+What `--appearance on` has told skin and light apart into (docs/appearance.md): albedo is the skin without light, with its
+texture in the corner; light a grey ball in the light that is there, and the same ball unrolled; shading the light on a face
+of grey clay; occlusion what seems to be in front of the face, yellow to red. Takes without it are looked at again first.
+Several kinds with commas between become tiles, and video is the plain frame.
+--relight shows the faces under another light: left, right, top, below (a lamp there; left is the subject's), warm, cold,
+rotating, or the light of another take. Each pixel is multiplied by new over old shading, so hair, pores and stubble stay.
 Frames keep their time stamps and the sound stays. Ctrl-C leaves a file that plays up to where it came.
 """
-_MIN_HEIGHT: Final = 540
-_MAX_SIZE: Final = 8192
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +67,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, help="the video to write: .mp4, .mov or .mkv (H.264)"
     )
-    parser.add_argument("--what", choices=_WHAT, default="all", help="what to draw (default all)")
+    parser.add_argument(
+        "--what", metavar="KINDS",
+        help="what to draw: mesh, wire, landmarks, axes, all (of these), albedo, light, shading, occlusion, video; several "
+        "with commas between become tiles (default all; with --relight only that)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--relight", metavar="LIGHT|TAKE",
+        help="the face under another light: left, right, top, below, warm, cold, rotating, or the light of another take",
+    )  # fmt: skip
     parser.add_argument(
         "--picture", metavar="PNG", type=Path,
         help="also write one picture: frame, overlay, head from the side, expression bars",
@@ -69,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size", metavar="WxH", type=_size,
-        help=f"fit the output into this size, e.g. 1280x720 (default: the video's; small ones enlarged to {_MIN_HEIGHT} rows)",
+        help=f"fit the output into this size, e.g. 1280x720 (default: the video's; small ones enlarged to {MIN_HEIGHT} rows)",
     )  # fmt: skip
     parser.add_argument("--start", metavar="S", type=float, default=0.0, help="first second to draw (default 0)")
     parser.add_argument("--end", metavar="S", type=float, help="second to stop before (default: the end)")
@@ -87,8 +106,15 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from tracker.face_model import load_face_model, load_named_model
     from tracker.recording import read_take
-    from tracker.rendering.overlay import Overlay
+    from tracker.rendering.appearance import APPEARANCE
+    from tracker.rendering.tiles import Relighting, Tiles, parse_what
 
+    kinds = parse_what(args.what or "all") if args.what or not args.relight else ()
+    relighting = None
+    if args.relight:
+        from tracker.appearance.lamps import relighting as light_of
+
+        relighting = Relighting(Path(args.relight).stem, light_of(args.relight))
     take = read_take(args.take)
     made_with = take.meta["model"]
     model = (
@@ -97,8 +123,15 @@ def run(args: argparse.Namespace) -> int:
         else load_face_model(args.face_model)
     )
     _check_take(take, model)
-    overlay = Overlay(model, args.what)
-    job = _Job(args, take, model, overlay)
+    revisit = None
+    if relighting or any(kind in APPEARANCE for kind in kinds):
+        from tracker.appearance.revisit import Revisit
+
+        revisit = Revisit(take, model)
+    tiles = Tiles(model, kinds, None if revisit is None else revisit.stage.points, relighting)
+    job = _Job(args, take, model, tiles, revisit)
+    if revisit is not None and not revisit.has_skin:
+        job.learn(revisit)
     if args.picture:
         job.make_picture()
     return job.make_video() if args.output else 0
@@ -109,33 +142,39 @@ class _Job:
     args: argparse.Namespace
     take: Take
     model: FaceModel
-    overlay: Overlay
+    tiles: Tiles
+    revisit: Revisit | None
 
     def make_picture(self) -> None:
         """Write the panel of one frame."""
-        import cv2
-
-        from tracker.rendering.panel import picture
+        from tracker.rendering.panel import picture, tiled_picture
+        from tracker.rendering.png import write_png
 
         wanted = self._picture_row()
+        shown: tuple[Frame, FrameResult] | None = None
         with self._open() as source:
-            frame = next((frame for frame, row in self._pairs(source) if row == wanted), None)
-        if frame is None:
+            for frame, row in self._pairs(source):
+                if row > wanted:
+                    break
+                if row > wanted - _RUN_UP:
+                    shown = frame, self._result(frame, row)
+                if row == wanted:
+                    break
+            else:
+                shown = None
+        if shown is None:
             raise RecordingError(
                 f"{self.args.video} has no frame {wanted}; is it the video that {self.take.path} was made from?"
             )
-        result = self.take.frame(wanted)
-        panel = picture(
-            frame.image, result.camera, _largest(result), self.model, self.overlay, footer=_footer(result, wanted)
-        )
-        done, data = cv2.imencode(".png", cv2.cvtColor(panel, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise RecordingError(f"cannot encode {self.args.picture}")
-        try:
-            self.args.picture.parent.mkdir(parents=True, exist_ok=True)
-            self.args.picture.write_bytes(data.tobytes())
-        except OSError as error:
-            raise RecordingError(f"cannot write {self.args.picture}: {error.strerror or error}") from error
+        frame, result = shown
+        face = _largest(result)
+        overlay = self.tiles.only_overlay
+        if overlay is not None:
+            panel = picture(frame.image, result.camera, face, self.model, overlay, footer=_footer(result, wanted))
+        else:
+            time_s = float(_time_s(result) - _time_s(self.take.frame(0)))
+            panel = tiled_picture(frame.image, result.camera, face, self.model, self.tiles, time_s=time_s)
+        write_png(self.args.picture, panel)
         _say(f"{self.args.picture}: frame {wanted}, {panel.shape[1]}x{panel.shape[0]}")
 
     def make_video(self) -> int:
@@ -152,12 +191,16 @@ class _Job:
                 f"{self.take.path} has no face in any of the {len(rows)} frames; there is nothing to draw"
             )
         first = self.take.frame(rows[0])
-        width, height = _output_size(first.camera.width, first.camera.height, self.args.size)
+        tiles = self.tiles
+        width, height = output_size(first.camera.width, first.camera.height, self.args.size, tiles.columns, tiles.rows)
+        start_s = _time_s(self.take.frame(0))
         sound = None if self.args.no_sound else self.args.video
         interrupted = False
         with (
             self._open() as source,
-            VideoWriter(self.args.output, width, height, self.take.rate or source.rate, sound) as writer,
+            VideoWriter(
+                self.args.output, tiles.columns * width, tiles.rows * height, self.take.rate or source.rate, sound
+            ) as writer,
             _progress(self.args.quiet) as progress,
         ):
             task = progress.add_task(self.args.output.name, total=len(rows))
@@ -167,10 +210,13 @@ class _Job:
                         break
                     if row < rows[0]:
                         continue
-                    result = self.take.frame(row)
-                    image = _scaled(frame.image, width, height)
-                    drawn = self.overlay.draw(image, result.camera, result.faces, _footer(result, row))
-                    writer.write(_padded(drawn, width, height), _time_s(result))
+                    result = self._result(frame, row)
+                    image = scaled(frame.image, width, height)
+                    time_s = float(_time_s(result) - start_s)
+                    drawn = tiles.draw(
+                        image, result.camera, result.faces, (width, height), _footer(result, row), time_s
+                    )
+                    writer.write(drawn, _time_s(result))
                     progress.advance(task)
             except KeyboardInterrupt:
                 interrupted = True
@@ -185,8 +231,34 @@ class _Job:
                 f"give the video that the take was made from"
             )
         sound_note = "" if writer.sound == "none" else f", sound {writer.sound}"
-        _say(f"{self.args.output}: {writer.frame_count} frames, {width}x{height}{sound_note}")
+        _say(
+            f"{self.args.output}: {writer.frame_count} frames, {tiles.columns * width}x{tiles.rows * height}{sound_note}"
+        )
         return 0
+
+    def learn(self, revisit: Revisit) -> None:
+        """Go through the video once to know the skin of its faces."""
+        rows = range(len(self.take))
+
+        def frames(source: FrameSource, progress: Progress) -> Iterator[tuple[ImageRGB, FrameResult]]:
+            task = progress.add_task("skin", total=len(rows))
+            for frame, row in self._pairs(source):
+                yield frame.image, self.take.frame(row)
+                progress.advance(task)
+
+        with self._open() as source, _progress(self.args.quiet) as progress:
+            revisit.learn(frames(source, progress))
+        if not revisit.has_skin:
+            raise RecordingError(
+                f"no face in {self.take.path} is large and bright enough for skin to be told from light; "
+                "--what mesh and others can still draw it"
+            )
+
+    def _result(self, frame: Frame, row: int) -> FrameResult:
+        result = self.take.frame(row)
+        if self.revisit is None:
+            return result
+        return replace(result, faces=self.revisit.faces(frame.image, result))
 
     def _open(self) -> FrameSource:
         from tracker.sources.open import open_source
@@ -289,42 +361,9 @@ def _check_take(take: Take, model: FaceModel) -> None:
 
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)[xX*](\d+)", text)
-    if not match or not all(16 <= int(side) <= _MAX_SIZE for side in match.groups()):
-        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT with sides of 16..{_MAX_SIZE} pixels, got '{text}'")
+    if not match or not all(16 <= int(side) <= MAX_SIZE for side in match.groups()):
+        raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT with sides of 16..{MAX_SIZE} pixels, got '{text}'")
     return int(match[1]), int(match[2])
-
-
-def _output_size(width: int, height: int, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    """Even width and height of the output for frames of this size."""
-    if wanted is not None:
-        scale = min(wanted[0] / width, wanted[1] / height)
-    else:
-        # Lines and letters need room: enlarge small videos by a whole number.
-        scale = float(min(-(-_MIN_HEIGHT // height), 4, max(1, _MAX_SIZE // width)))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _scaled(image: ImageRGB, width: int, height: int) -> ImageRGB:
-    """``image`` as large as it fits into width x height."""
-    import cv2
-
-    scale = min(width / image.shape[1], height / image.shape[0])
-    size = (min(width, round(image.shape[1] * scale)), min(height, round(image.shape[0] * scale)))
-    if size == (image.shape[1], image.shape[0]):
-        return image
-    return np.asarray(
-        cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1.0 else cv2.INTER_AREA), np.uint8
-    )
-
-
-def _padded(image: ImageRGB, width: int, height: int) -> ImageRGB:
-    """``image`` in the middle of a black width x height picture; frames that changed size in mid-stream need that."""
-    if image.shape[:2] == (height, width):
-        return image
-    out = np.zeros((height, width, 3), np.uint8)
-    y, x = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
-    out[y : y + image.shape[0], x : x + image.shape[1]] = image
-    return out
 
 
 def _time_s(result: FrameResult) -> Fraction:

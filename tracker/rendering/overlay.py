@@ -86,7 +86,7 @@ class Overlay:
         for face in sorted(faces, key=lambda face: -float(face.params.translation[2])):
             self._draw_face(out, view, face, scale)
         if footer:
-            self._footer(out, footer)
+            self.footer(out, footer)
         return out
 
     def _draw_face(self, image: Image, camera: Camera, face: Face, scale: float) -> None:
@@ -251,9 +251,10 @@ class Overlay:
         paint.pill(image, line, float(x), float(y), size, _TEXT if face.tracked else _HELD, _INK)
 
     @staticmethod
-    def _footer(image: Image, line: str) -> None:
+    def footer(image: Image, line: str, frame_height: int | None = None) -> None:
+        """Write a line of text into the lower left corner, in letters that suit frames of a height."""
         height = image.shape[0]
-        size = min(15.0, max(8.0, height / 50.0))
+        size = min(15.0, max(8.0, (frame_height or height) / 50.0))
         paint.pill(image, line, 0.8 * size, height - 3.3 * size, size, _TEXT, _INK)
 
 

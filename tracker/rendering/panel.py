@@ -18,6 +18,7 @@ from tracker.rendering.overlay import Overlay
 from tracker.rendering.paint import Colour, Image
 from tracker.rendering.rasterizer import rasterize
 from tracker.rendering.shading import NormalField
+from tracker.rendering.tiles import Tiles
 from tracker.types import Face, Landmarks
 
 Float32 = NDArray[np.float32]
@@ -50,6 +51,7 @@ _BARS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 )
 """The rows of the bar chart: what a face does most, left and right in one row."""
 
+_COLUMNS: Final = 4
 _CLAY: Final = np.array([0.86, 0.87, 0.90], np.float32)
 _KEY_LIGHT: Final = np.array([0.55, -0.50, -0.67], np.float32)
 _RIM_LIGHT: Final = np.array([-0.85, -0.25, 0.45], np.float32)
@@ -184,6 +186,37 @@ def _legend(image: Image, right: float, baseline: float, capital: float) -> None
         x -= 1.4 * capital
         paint.rounded_box(image, x, baseline - 0.85 * capital, 0.9 * capital, 0.9 * capital, 0.3 * capital, colour)
         x -= 0.4 * capital
+
+
+def tiled_picture(
+    image: Image, camera: Camera, face: Face, model: FaceModel, tiles: Tiles, height: int = 420, time_s: float = 0.0
+) -> Image:
+    """The panel of ``tiles``: the face in the video and in each of them, and its albedo map beside its albedo; RGB.
+
+    At most four columns of ``height`` pixels in a row.
+    """
+    gap = max(4, height // 80)
+    title = max(24, height // 16)
+    inner = height - 2 * gap - title
+    crop, view, local = portrait(image, camera, face, model, inner, inner)
+    columns = [("video", crop)]
+    for kind in tiles.kinds:
+        if kind == "video":
+            continue
+        columns.append((tiles.title(kind), tiles.tile(kind, crop, view, [local], time_s)))
+        texture = tiles.albedo_map(face) if kind == "albedo" else None
+        if texture is not None:
+            sized = cv2.resize(texture, (inner, inner), interpolation=cv2.INTER_CUBIC)
+            columns.append(("albedo as a texture", np.asarray(sized, np.uint8)))
+    rows = [_row(columns[start : start + _COLUMNS], gap, title) for start in range(0, len(columns), _COLUMNS)]
+    width = rows[0].shape[1]
+    out = np.empty((sum(row.shape[0] for row in rows), width, 3), np.uint8)
+    out[:] = _GROUND
+    y = 0
+    for row in rows:
+        out[y : y + row.shape[0], : row.shape[1]] = row
+        y += row.shape[0]
+    return out
 
 
 def _row(columns: Sequence[tuple[str, Image]], gap: int, title: int) -> Image:
