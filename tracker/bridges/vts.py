@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -68,6 +69,7 @@ class VtsBridge(Bridge):
         self._custom = custom
         self._token_file = token_file or data_dir("vts", f"{host.replace(':', '_')}-{port}.json")
         self._socket: ClientConnection | None = None
+        self._session = ExitStack()
         self._state: _State = "offline"
         self._trouble = ""
         self._next_try_s = 0.0
@@ -89,9 +91,8 @@ class VtsBridge(Bridge):
         self._inject(face_found=False)
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._socket = None
+        self._session.close()
 
     def _of(self, face: BridgeFace) -> dict[str, float]:
         if self._rest is None:
@@ -124,7 +125,7 @@ class VtsBridge(Bridge):
 
         self._next_try_s = time.monotonic() + _RETRY_S
         try:
-            self._socket = self._connect(
+            connection = self._connect(
                 self._url,
                 open_timeout=_OPEN_TIMEOUT_S,
                 close_timeout=0.2,
@@ -132,6 +133,7 @@ class VtsBridge(Bridge):
                 proxy=None,
                 max_size=1 << 20,
             )
+            self._socket = self._session.enter_context(connection)
         except (OSError, WebSocketException) as error:
             self._trouble = (
                 f"VTube Studio does not answer at {self._address} ({_reason(error)}): start it and switch on "
