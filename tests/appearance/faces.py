@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.appearance.light import shade
+from tracker.appearance.light import sh_basis
 from tracker.appearance.points import vertex_normals
+from tracker.appearance.shadows import shadow_transfer, turned
 from tracker.camera import Camera
 from tracker.face_model import load_face_model
 from tracker.rendering.rasterizer import Raster, rasterize
@@ -47,15 +48,24 @@ def _view(yaw: float, x: float) -> tuple[Raster, NDArray[np.float32]]:
     model, params = load_face_model(), params_at(yaw, x)
     vertices = model.vertices_camera(np.zeros(model.identity_count, np.float32), params)
     raster = rasterize(CAMERA.project(vertices), vertices[:, 2], model.faces, CAMERA.width, CAMERA.height)
-    return raster, vertex_normals(vertices, model.faces)
+    normals = np.ascontiguousarray(vertex_normals(vertices, model.faces).T)
+    turn = matrix_from_rotvec(params.rotation).astype(np.float32)
+    return raster, sh_basis(normals) + turned(_shadows(), turn)
+
+
+@cache
+def _shadows() -> NDArray[np.float32]:
+    model = load_face_model()
+    return shadow_transfer(model.template, vertex_normals(model.template, model.faces), model.template)
 
 
 def lit_picture(
     sh: NDArray[np.floating], albedo: NDArray[np.floating] | None = None, yaw: float = 0.0, x: float = 0.0
 ) -> NDArray[np.uint8]:
     """A matte head of vertex reflectance (V, 3) or plain skin under ``sh`` (9, 3), before a grey wall; sRGB."""
-    raster, normals = _view(yaw, x)
-    colour = shade(np.ascontiguousarray(normals.T), sh) * (SKIN if albedo is None else albedo)
+    raster, harmonics = _view(yaw, x)
+    light = np.maximum(harmonics.T @ np.asarray(sh, np.float32), 0.0)
+    colour = light * (SKIN if albedo is None else albedo)
     picture = raster.image(raster.interpolate(np.clip(colour, 0.0, 1.0)), 0.2)
     coded = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.maximum(picture, 1e-6) ** (1 / 2.4) - 0.055)
     return np.round(coded * 255.0).astype(np.uint8)

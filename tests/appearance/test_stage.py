@@ -196,7 +196,8 @@ def test_the_texture_holds_what_the_points_hold(stage: AppearanceStage, albedo: 
     assert np.isfinite(texture).all() and texture.min() > 0.0 and seen.max() <= 1.0
     uv = stage.points.uv
     at = texture[np.clip(((1 - uv[:, 1]) * 256).astype(int), 0, 255), np.clip((uv[:, 0] * 256).astype(int), 0, 255)]
-    assert np.corrcoef(at[:, 1], known.points[:, 1])[0, 1] > 0.8
+    sure = known.seen > 0.5
+    assert np.corrcoef(at[sure, 1], known.points[sure, 1])[0, 1] > 0.8
 
 
 def test_a_cut_keeps_the_skin_and_takes_the_new_light_at_once(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tracker.appearance.albedo import AlbedoBelief
 from tracker.appearance.learned import LearnedSkin
-from tracker.appearance.light import LUMA, exposure_of, sh_basis, solve_light, white_balance_of
+from tracker.appearance.light import LUMA, exposure_of, solve_light, white_balance_of
 from tracker.appearance.occlusion import OcclusionField
 from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
 from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
@@ -284,7 +284,7 @@ class AppearanceStage:
         if unclipped.size < index.size:
             index, colour = index[unclipped], np.take(colour, unclipped, axis=1)
         albedo, occlusion = person.albedo, person.occlusion
-        basis = sh_basis(np.take(seen.normals, index, axis=1))
+        basis = seen.harmonics(index)
         log_albedo = np.take(albedo.log, index, axis=1)
         log_unlit = np.log(colour) - log_albedo
         unlit = np.exp(log_unlit)

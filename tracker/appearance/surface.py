@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance.light import sh_basis
 from tracker.appearance.points import SkinPoints
+from tracker.appearance.shadows import shadow_transfer, turned
 from tracker.camera import Camera
 from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, EYELID_CONTROLS, JAW, NECK, ROOT, FaceModel
 from tracker.rotations import matrix_from_rotvec
@@ -50,8 +52,15 @@ class SeenSkin:
     """(P,) in the image, facing the camera and not behind other skin."""
     stretch: Float32
     """(P,) log of the skin's local area over that of the relaxed face: where it folds or stretches, it looks different."""
+    shadow: Float32
+    """(9, P) what the head's own shadows take from the light's harmonics, camera axes."""
     spacing_px: float
     """Distance between neighbouring points in the picture, seen head-on."""
+
+    def harmonics(self, index: NDArray[np.intp]) -> Float32:
+        """(9, M) the effect of each light term (``light``) on the points ``index`` (M,), shadows included."""
+        effect: Float32 = sh_basis(np.take(self.normals, index, axis=1)) + np.take(self.shadow, index, axis=1)
+        return effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,10 @@ class SkinSurface:
                 self._moved[joint] = (rows, weights[rows, joint])
         self._carried = 1.0 - weights[:, ROOT]
         self._model = model
+        relaxed = self.normals(self._template)[0]
+        self._shadow = shadow_transfer(
+            np.ascontiguousarray(self._template.T), np.ascontiguousarray(relaxed.T), model.template
+        )
         self._published = len(model.published_names)
         self._lids = [
             (side, model.expression_names.index(name))
@@ -177,7 +190,8 @@ class SkinSurface:
         spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
         if visible.any():
             visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px, _CELL * self.points.spacing_m)
-        return SeenSkin(points, normals, pixels, facing, visible, np.log(area / shape.area), spacing_px)
+        shadow = turned(self._shadow, rotation)
+        return SeenSkin(points, normals, pixels, facing, visible, np.log(area / shape.area), shadow, spacing_px)
 
 
 def _hidden(

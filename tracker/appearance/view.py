@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.appearance.light import LUMA, sh_basis
+from tracker.appearance.light import LUMA
 from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
 from tracker.appearance.surface import SeenSkin
 from tracker.types import ImageRGB, SkinView
@@ -56,9 +56,7 @@ def skin_view(
     pixels = np.take(seen.pixels, index, axis=1)
     cutout = cut_out(image, pixels, seen.spacing_px)
     colour = np.maximum(cutout.read(pixels), np.float32(_DARKEST))
-    irradiance = np.maximum(
-        light.astype(np.float32).T @ sh_basis(np.take(seen.normals, index, axis=1)), np.float32(1e-4)
-    )
+    irradiance = np.maximum(light.astype(np.float32).T @ seen.harmonics(index), np.float32(1e-4))
     expected = np.take(log_albedo, index, axis=1) + np.log(irradiance)
     off = np.log(colour) - expected
     weight = known[index] * is_unclipped(colour)

@@ -56,11 +56,11 @@ class FaceScene:
         self.light = light or Light()
         self._supersample = supersample
         self._noise = noise
-        self._paint = paint or paint_face(model, self.complexion)
+        self.paint = paint or paint_face(model, self.complexion)
         self._lighting = HeadLighting(model)
         self._normals = NormalField(model.faces, model.vertex_count)
         # Hair grows along the normals of the scalp; its surface is all that is drawn of it.
-        grown = smoothstep(-0.001, 0.030, self._paint.hair)[:, None] * _HAIR_DEPTH_M
+        grown = smoothstep(-0.001, 0.030, self.paint.hair)[:, None] * _HAIR_DEPTH_M
         self._hair_offset = grown * self._normals(model.template) * _hair_bumps(model)
         self._collar = _collar(model)
         self._backgrounds: dict[tuple[int, int], Float32] = {}
@@ -107,10 +107,10 @@ class FaceScene:
         raster = rasterize(local, in_camera[:, 2], self.model.faces, width, height)
         if not len(raster.pixel):
             return
-        irradiance = self._lighting(normals, rotation, self.light) * self._paint.tint
+        irradiance = self._lighting(normals, rotation, self.light) * self.paint.tint
         gloss = self._gloss(normals, rotation, in_camera)
         attributes = np.concatenate(
-            [irradiance, gloss[:, None], self._paint.coordinates, self._paint.hair[:, None]], axis=1
+            [irradiance, gloss[:, None], self.paint.coordinates, self.paint.hair[:, None]], axis=1
         )
         # What lies behind is blurred anyway: enlarging it costs nothing visible and saves an alpha channel.
         part = picture[y0:y1, x0:x1]
@@ -121,13 +121,13 @@ class FaceScene:
 
     def _shade(self, values: Float32) -> Float32:
         """Linear colour (N, 3) from light (3), gloss, atlas coordinates (2) and distance to the hairline."""
-        albedo8 = _sample(self._paint.atlas, values[:, 4:6])
+        albedo8 = _sample(self.paint.atlas, values[:, 4:6])
         # The atlas holds square roots.
         albedo = np.asarray(cv2.multiply(albedo8, albedo8, scale=1.0 / 65025.0, dtype=cv2.CV_32F), np.float32)
         hairy = np.flatnonzero(values[:, 6] > -0.006)
         if len(hairy):
             near_hair = np.take(values, hairy, axis=0, mode="clip")
-            strand = _sample(self._paint.strands, near_hair[:, 4:6]).astype(np.float32) / np.float32(128.0)
+            strand = _sample(self.paint.strands, near_hair[:, 4:6]).astype(np.float32) / np.float32(128.0)
             cover = smoothstep(-0.002, 0.006, near_hair[:, 6:] + np.float32(0.004) * (strand - 1.0))
             # Hair shines more than its pigment says, in stripes along the strands.
             hair = np.asarray(self.complexion.hair, np.float32) * (0.35 + strand * strand)
@@ -147,7 +147,7 @@ class FaceScene:
         half /= np.linalg.norm(half, axis=1, keepdims=True)
         facing = np.clip(np.einsum("vi,vi->v", normals @ rotation.T, half), 0.0, 1.0)
         strength = 0.16 * float(np.mean(self.light.lamp)) / 2.0
-        gloss: Float32 = self._paint.gloss * strength * (0.55 * facing**18 + 0.45 * facing**60)
+        gloss: Float32 = self.paint.gloss * strength * (0.55 * facing**18 + 0.45 * facing**60)
         return gloss
 
     def _catchlights(

@@ -1,6 +1,7 @@
 """Skin apart from light, on rendered people whose skin and light are known.
 
 A lamp circles the head, comes from the side, and the exposure jumps, while the head holds still after a second of turning.
+People wear painted skin of several tones and the skin of real people (``textured``); what is under hair does not count.
 Albedo is compared in the logarithm with its mean taken out (no single camera knows the scale), light as the irradiance it gives
 to normals that face the camera, one scale taken out. Disentanglement is how much the estimated albedo moves (RMS over time)
 while only the light does, beside an estimate from every frame alone.
@@ -11,9 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tools.evaluation import textured
 from tools.evaluation.appearance.runs import Runner
 from tools.evaluation.subjects import SIZE
 from tools.evaluation.tracking import Follower
@@ -22,7 +25,7 @@ from tracker.camera import Camera
 from tracker.fitting.recenter import FRONTAL
 from tracker.rendering.lighting import Light
 from tracker.rendering.scene import FaceScene
-from tracker.rendering.skin import Complexion, paint_face
+from tracker.rendering.skin import Complexion, Paint
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec
 from tracker.types import Albedo, Face, FaceParams
 
@@ -32,21 +35,35 @@ MELANIN: Final = (0.06, 0.22, 0.42, 0.75)
 TURNING: Final = 45
 LIT: Final = 44
 _NORMALS: Final = 400
+_KNOWN: Final = 0.5
+"""How well a point must be seen to be compared: the rest is the prior's."""
+_FOOTPRINT_TEXELS: Final = 6.0
+_CLEAR_OF_HAIR_M: Final = -0.012
+_LUMA: Final = np.array([0.2126, 0.7152, 0.0722])
 
 
 def evaluate(runner: Runner, follower: Follower, *, tones: int) -> dict[str, Any]:
-    """Figures per skin tone, and their means."""
-    people = {f"melanin {MELANIN[k]}": person(runner, follower, MELANIN[k], k) for k in range(tones)}
-    names = next(iter(people.values())).keys()
-    people["mean"] = {name: round(float(np.mean([figures[name] for figures in people.values()])), 4) for name in names}
+    """Figures per person, ``tones`` of them painted and as many in real skin where there are, and their means."""
+    scenes = {
+        f"melanin {MELANIN[k]}": FaceScene(
+            runner.model, Complexion(melanin=MELANIN[k], seed=k), supersample=1, noise=1.5
+        )
+        for k in range(tones)
+    }
+    for skin in textured.skins()[:tones]:
+        scenes[f"skin {skin.name}"] = textured.scene(runner.model, skin, supersample=1, noise=1.5)
+    people = {name: person(runner, follower, scene, seed) for seed, (name, scene) in enumerate(scenes.items())}
+    for kind in ("melanin", "skin"):
+        alike = [figures for name, figures in people.items() if name.startswith(kind)]
+        people[f"mean {kind}"] = {
+            name: round(float(np.mean([figures[name] for figures in alike])), 4) for name in alike[0]
+        }
     return people
 
 
-def person(runner: Runner, follower: Follower, melanin: float, seed: int) -> dict[str, float]:
+def person(runner: Runner, follower: Follower, scene: FaceScene, seed: int) -> dict[str, float]:
     """Render, track and compare one person."""
     model, camera = runner.model, Camera.for_image(*SIZE)
-    complexion = Complexion(melanin=melanin, seed=seed)
-    scene = FaceScene(model, complexion, supersample=1, noise=1.5)
     rng = np.random.default_rng(seed)
     identity = (rng.standard_normal(model.identity_count) * 0.6).astype(np.float32)
     lights = [light_at(frame) for frame in range(TURNING + LIT)]
@@ -56,20 +73,24 @@ def person(runner: Runner, follower: Follower, melanin: float, seed: int) -> dic
         images.append(scene.render(identity, pose(model.neutral_params(), frame), camera, frame))
     encoded = follower.encode_images(images)
     faces = runner(images, encoded, "auto", camera.focal_px)
-    bare = runner.stage.points.is_bare
-    true = _true_albedo(runner, complexion)[bare]
+    albedo, bald = true_albedo(runner, scene.paint)
+    bare = runner.stage.points.is_bare & bald
+    true = albedo[bare]
     late = range(TURNING, TURNING + LIT)
     live = list(runner.albedos)
     together = [_log(live[k], bare) for k in late]
     single = [_alone(runner, images[k], faces[k], camera) for k in late]
-    last = together[-1]
+    last = live[-1]
     assert last is not None
-    error = _centred(last) - _centred(true)
+    known = last.seen[bare] > _KNOWN
+    true, found = true[known], np.log(np.maximum(last.points.astype(np.float64), 1e-3))[bare][known]
+    error = _centred(found) - _centred(true)
     light_errors = [_light_error(faces[k], lights[k]) for k in late]
     moves, moves_alone = _wander(together), _wander(single)
     return {
         "albedo_error": round(float(np.sqrt((error**2).mean())), 4),
         "albedo_error_flat_skin": round(float(np.sqrt((_centred(true) ** 2).mean())), 4),
+        "albedo_correlation": round(float(np.corrcoef(found @ _LUMA, true @ _LUMA)[0, 1]), 3),
         "light_error": round(float(np.nanmean(light_errors)), 4),
         "albedo_moves": round(moves, 4),
         "albedo_moves_frame_by_frame": round(moves_alone, 4),
@@ -116,14 +137,15 @@ def _log(albedo: Albedo | None, bare: NDArray[np.bool_]) -> Floats | None:
     return None if albedo is None else np.log(np.maximum(albedo.points.astype(np.float64), 1e-3))[bare]
 
 
-def _true_albedo(runner: Runner, complexion: Complexion) -> Floats:
-    """Log reflectance (P, 3) that was painted at the skin points."""
-    paint, points = paint_face(runner.model, complexion), runner.stage.points
-    place = np.einsum("pc,pcd->pd", points.barycentric, paint.coordinates[points.corners])
+def true_albedo(runner: Runner, paint: Paint) -> tuple[Floats, NDArray[np.bool_]]:
+    """Log reflectance (P, 3) painted at the skin points, averaged over what a point covers; (P,) those clear of hair."""
+    points = runner.stage.points
+    place = np.einsum("pc,pcd->pd", points.barycentric, paint.coordinates[points.corners]).astype(np.float32)
     tint = np.einsum("pc,pcd->pd", points.barycentric, paint.tint[points.corners])
-    rows = np.clip(np.rint(place[:, 1]).astype(int), 0, paint.atlas.shape[0] - 1)
-    columns = np.clip(np.rint(place[:, 0]).astype(int), 0, paint.atlas.shape[1] - 1)
-    return np.log(np.maximum(np.square(paint.atlas[rows, columns] / 255.0) * tint, 1e-3))
+    hair = np.einsum("pc,pc->p", points.barycentric, paint.hair[points.corners])
+    linear = cv2.GaussianBlur(np.square(paint.atlas.astype(np.float32) / 255.0), (0, 0), _FOOTPRINT_TEXELS)
+    read = cv2.remap(linear, place[:, :1], place[:, 1:], cv2.INTER_LINEAR)[:, 0]
+    return np.log(np.maximum(read * tint, 1e-3)), hair < _CLEAR_OF_HAIR_M
 
 
 def _centred(log: Floats) -> Floats:
