@@ -89,7 +89,14 @@ def _facing_mean(sh: NDArray[np.floating]) -> Float64:
     return np.asarray(_C0 * sh[0] - 0.5 * _C1 * sh[2], np.float64)
 
 
-def shade(normals: Float32, sh: NDArray[np.floating]) -> Float32:
-    """Irradiance over pi (P, 3) at unit normals (3, P) in camera axes under a light (9, 3)."""
-    shaded: Float32 = sh_basis(normals).T @ np.asarray(sh, np.float32)
-    return shaded
+def shade(normals: Float32, sh: NDArray[np.floating], shadow: Float32 | None = None) -> Float32:
+    """Irradiance over pi (P, 3) at unit normals (3, P) in camera axes under a light (9, 3).
+
+    ``shadow`` (9, P) is what shadows take from each term (``shadows``); with it light is not negative.
+    """
+    terms = np.asarray(sh, np.float32)
+    if shadow is None:
+        shaded: Float32 = sh_basis(normals).T @ terms
+        return shaded
+    lit: Float32 = np.maximum((sh_basis(normals) + shadow).T @ terms, np.float32(0.0))
+    return lit

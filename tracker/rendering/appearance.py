@@ -14,6 +14,7 @@ from tracker.appearance.lamps import Light
 from tracker.appearance.light import shade
 from tracker.appearance.mesh import SkinOnMesh
 from tracker.appearance.points import SkinPoints
+from tracker.appearance.shadows import shadow_transfer, turned
 from tracker.appearance.texture import albedo_uv
 from tracker.camera import Camera
 from tracker.face_model.model import FaceModel
@@ -22,6 +23,7 @@ from tracker.rendering.lightprobe import ball, environment
 from tracker.rendering.paint import Image
 from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rendering.shading import NormalField, smoothstep
+from tracker.rotations import matrix_from_rotvec
 from tracker.srgb import LINEAR, to_codes
 from tracker.types import Face, FaceParams, Illumination
 
@@ -58,6 +60,8 @@ class _Seen:
     raster: Raster
     normals: Float32
     """(3, N) unit, camera axes."""
+    shadow: Float32
+    """(9, N) what the head's own shadows take from the light's terms, camera axes."""
     skin: Float32
     """(N,) 1 on the skin that is estimated, 0 elsewhere."""
     head: Float32
@@ -77,6 +81,7 @@ class AppearanceView:
         self._points = points
         self._mesh = SkinOnMesh(model, points)
         self._normals = NormalField(model.faces, model.vertex_count)
+        self._shadow = shadow_transfer(model.template, self._normals(model.template), model.template)
         self._head = _head_opacity(model, self._mesh.distance_m)
         self._maps: dict[int, tuple[int, Image]] = {}
         self._last: dict[int, tuple[FaceParams, Camera, _Seen | None]] = {}
@@ -96,7 +101,7 @@ class AppearanceView:
             if what == "albedo":
                 self._albedo(out, seen, face)
             elif what == "shading" and face.light is not None:
-                _cover(out, seen, _GREY * shade(seen.normals, face.light.sh), seen.skin)
+                _cover(out, seen, _GREY * shade(seen.normals, face.light.sh, seen.shadow), seen.skin)
             elif what == "occlusion" and face.occlusion is not None and len(face.occlusion.points):
                 self._occlusion(out, seen, face)
         return out
@@ -111,7 +116,7 @@ class AppearanceView:
             seen = None if face.light is None else self._see(face, view)
             if seen is None or face.light is None:
                 continue
-            old, new = shade(seen.normals, face.light.sh), shade(seen.normals, light(face.light, time_s))
+            old, new = (shade(seen.normals, sh, seen.shadow) for sh in (face.light.sh, light(face.light, time_s)))
             ratio = np.log(np.clip(_at_least(new) / _at_least(old), *_RATIO_RANGE))
             opacity = seen.head
             if face.occlusion is not None and len(face.occlusion.points):
@@ -147,10 +152,18 @@ class AppearanceView:
             return None
         normals = self._normals(vertices)
         facing = -(normals * vertices).sum(axis=1) / np.linalg.norm(vertices, axis=1)
-        values = raster.interpolate(np.column_stack([normals, facing, self._mesh.known, self._head]))
+        turn = matrix_from_rotvec(face.params.rotation).astype(np.float32)
+        shadow = turned(self._shadow, turn)
+        values = raster.interpolate(np.column_stack([normals, facing, self._mesh.known, self._head, shadow.T]))
         unit = values[:, :3] / np.maximum(np.linalg.norm(values[:, :3], axis=1, keepdims=True), 1e-6)
         rim = smoothstep(0.05, 0.35, values[:, 3])
-        return _Seen(raster, np.ascontiguousarray(unit.T), values[:, 4] * rim, values[:, 5] * rim)
+        return _Seen(
+            raster=raster,
+            normals=np.ascontiguousarray(unit.T),
+            shadow=np.ascontiguousarray(values[:, 6:].T),
+            skin=values[:, 4] * rim,
+            head=values[:, 5] * rim,
+        )
 
     def _albedo(self, image: Image, seen: _Seen, face: Face) -> None:
         if face.albedo is None:
