@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -87,9 +87,8 @@ class _CsvSink:
         self._growing_sidecar.unlink(missing_ok=True)
 
     def _save(self, path: Path) -> None:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(self._sidecar.to_json())
-        os.replace(temporary, path)
+        with replacing(path) as file:
+            file.write(self._sidecar.to_json())
 
 
 _SINKS: dict[str, Callable[[GrowingFile, TakeHeader, RecordEncoder], _Sink]] = {
@@ -108,13 +107,23 @@ class TakeWriter:
     ``kill -9``, and ``read_take`` reads that file.
     """
 
-    def __init__(self, path: Path, file: GrowingFile, header: Callable[[FrameResult | None], TakeHeader]) -> None:
-        """Use ``open_writer``. ``header`` makes the header, given the first frame if there is one."""
+    def __init__(
+        self,
+        path: Path,
+        file: GrowingFile,
+        header: Callable[[FrameResult | None], TakeHeader],
+        *,
+        copy_of: Path | None = None,
+    ) -> None:
+        """Use ``open_writer``. ``header`` makes the header, given the first frame if there is one. With ``copy_of``, the name
+        in messages, nothing of it stays when the disk fails: what it copies is still there.
+        """
         self.path = path
         self.frame_count = 0
         """Frames written so far."""
         self._header = header
         self._file = file
+        self._copy_of = copy_of
         self._sink: _Sink | None = None
         self._open = True
 
@@ -141,7 +150,10 @@ class TakeWriter:
             self._sink.write(result)
         except OSError as error:
             self._open = False
-            self._file.close()
+            if self._copy_of is None:
+                self._file.close()
+            else:
+                self._discard()
             raise self._failure(error) from error
         self.frame_count += 1
 
@@ -159,14 +171,21 @@ class TakeWriter:
                 self._sink = self._start(None)
             self._sink.finish(self.frame_count, complete)
         except OSError as error:
+            if self._copy_of is not None:
+                self._discard()
             raise self._failure(error) from error
 
     def abort(self) -> None:
         """Stop and remove what was written. The file that was there before stays as it is."""
         if self._open:
             self._open = False
+            self._discard()
+
+    def _discard(self) -> None:
+        with contextlib.suppress(OSError):
             self._file.discard()
-            sidecar_path(self._file.part).unlink(missing_ok=True)
+        for left in (self._file.part, sidecar_path(self._file.part)):
+            left.unlink(missing_ok=True)
 
     def _start(self, first: FrameResult | None) -> _Sink:
         header = self._header(first)
@@ -180,6 +199,8 @@ class TakeWriter:
         return _SINKS[self.path.suffix.lower()](self._file, header, encoder)
 
     def _failure(self, error: OSError) -> RecordingError:
+        if self._copy_of is not None:
+            return RecordingError(f"cannot write {self._copy_of}: {why(error)}; make room or choose another folder")
         return RecordingError(
             f"cannot write {self.path}: {why(error)}; the {self.frame_count} frames so far are kept in {self._file.part}, "
             "which `tracker replay` reads and `tracker convert` finishes; make room and record again"
@@ -225,15 +246,21 @@ def open_writer(
     return TakeWriter(path, _grow(path, overwrite, discard_unfinished), header)
 
 
-def open_copy(take: Take, path: str | Path, *, overwrite: bool = False) -> TakeWriter:
-    """Begin a take that says the same about itself as ``take``; write frames of it to it.
+def open_copy(take: Take, path: str | Path, *, overwrite: bool = False, called: Path | None = None) -> TakeWriter:
+    """Begin a take that says the same about itself as ``take``; write frames of it to it. A failure leaves nothing behind.
+
+    Args:
+        take: what to copy.
+        path: where to; its suffix says the format.
+        overwrite: replace an existing take when this one is finished.
+        called: the name that messages call it by, where ``path`` is a temporary one.
 
     Raises:
         RecordingError: as ``open_writer``.
     """
     path = Path(path)
     check_suffix(path)
-    return TakeWriter(path, _grow(path, overwrite, False), lambda first: take.header)
+    return TakeWriter(path, _grow(path, overwrite, True), lambda first: take.header, copy_of=called or path)
 
 
 def _grow(path: Path, overwrite: bool, discard_unfinished: bool) -> GrowingFile:

@@ -1,0 +1,74 @@
+"""FBX, which only Blender writes freely: the take goes through glTF and Blender's own importer and exporter.
+
+Blender is used where it is: the ``blender`` program, or the package ``bpy`` in this Python. Either runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from tracker.errors import RecordingError
+from tracker.exporting.gltf import write_glb
+from tracker.exporting.performance import Performance
+from tracker.face_model.model import FaceModel
+
+_SCRIPT: Final = """
+import sys
+import bpy
+source, target, rate, base = sys.argv[-4:]
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene = bpy.context.scene
+scene.render.fps, scene.render.fps_base = int(rate), float(base)
+bpy.ops.import_scene.gltf(filepath=source)
+ends = [action.frame_range for action in bpy.data.actions]
+scene.frame_start = int(min(begin for begin, _ in ends))
+scene.frame_end = int(max(end for _, end in ends) + 0.5)
+bpy.ops.export_scene.fbx(
+    filepath=target, object_types={"ARMATURE", "CAMERA", "EMPTY", "MESH"}, add_leaf_bones=False, bake_anim=True,
+    bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False, bake_anim_simplify_factor=0.0,
+)
+"""
+
+
+def check_package() -> None:
+    """Raise RecordingError where Blender is not."""
+    _command()
+
+
+def write_fbx(performance: Performance, model: FaceModel, path: Path) -> list[str]:
+    """Write an FBX file; returns what else people should know.
+
+    Raises:
+        RecordingError: Blender is not here, or does not manage.
+        OSError: there is no room.
+    """
+    steady = performance.steady()
+    base = -(-steady.rate.numerator // steady.rate.denominator)
+    with tempfile.TemporaryDirectory() as folder:
+        script, glb = Path(folder) / "to_fbx.py", Path(folder) / f"{performance.take.path.stem}.glb"
+        script.write_text(_SCRIPT, encoding="utf-8")
+        write_glb(steady, model, glb)
+        arguments = [str(glb), str(path.absolute()), str(base), repr(float(base / steady.rate))]
+        done = subprocess.run([*_command(), str(script), "--", *arguments], capture_output=True, text=True, check=False)
+    if not path.exists():
+        said = " ".join((done.stderr or done.stdout).split())[-300:]
+        raise RecordingError(f"Blender did not write the .fbx (it ended with {done.returncode}: {said})")
+    return [] if steady is performance else [f"resampled to a steady {float(steady.rate):.6g} frames a second"]
+
+
+def _command() -> list[str]:
+    if importlib.util.find_spec("bpy") is not None:
+        return [sys.executable]
+    blender = shutil.which("blender")
+    if blender is not None:
+        return [blender, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
+    raise RecordingError(
+        ".fbx is written by Blender: install it (or `pip install bpy`) so that `blender` is found, or convert to .glb "
+        "and use Blender's File > Import > glTF, then File > Export > FBX"
+    )
