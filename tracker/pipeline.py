@@ -65,7 +65,15 @@ class Pipeline:
     What goes wrong in a stage is raised from the iteration. ``close`` may be called from any thread.
     """
 
-    def __init__(self, source: FrameSource, tracker: FrameTracker, metrics: StageMetrics | None = None) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        tracker: FrameTracker,
+        metrics: StageMetrics | None = None,
+        on_frame: Callable[[Frame], None] = lambda frame: None,
+    ) -> None:
+        """``on_frame`` sees every frame before it is tracked, in the encode thread: it must not dawdle."""
+        self._on_frame = on_frame
         self._source = source
         self._tracker = tracker
         self.metrics = metrics or StageMetrics()
@@ -130,6 +138,7 @@ class Pipeline:
 
     def _encode(self) -> Iterator[EncodedFrame]:
         for frame in self._read() if self._source.live else self._frames:
+            self._on_frame(frame)
             encoded = self._tracker.encode(frame)
             for stage, milliseconds in encoded.stage_ms.items():
                 self.metrics.record(stage, milliseconds)

@@ -18,7 +18,7 @@ from tracker.recording.switch import TakeSwitch
 from tracker.session_control import recording_handlers, source_handlers, tracker_handlers
 from tracker.sources.base import FrameSource
 from tracker.tracking import FrameTracker
-from tracker.types import FrameResult, Notice
+from tracker.types import Frame, FrameResult, Notice
 
 _STATUS_PERIOD_S = 0.5
 _RATE_WINDOW_S = 2.0
@@ -64,7 +64,9 @@ class LiveSession:
         takes: TakeSwitch | None = None,
         forward: Callable[[FrameResult], None] = lambda result: None,
         open_source: Callable[[str], FrameSource] | None = None,
+        on_frame: Callable[[Frame], None] = lambda frame: None,
     ) -> None:
+        """``forward`` gets every result once it is published, ``on_frame`` every frame before it is tracked; neither may wait."""
         self._source = source
         self._tracker = tracker
         self._publisher = publisher
@@ -74,7 +76,8 @@ class LiveSession:
         self._next_source: FrameSource | None = None
         self._changing = threading.Lock()
         self._over = False
-        self._pipeline = Pipeline(source, tracker)
+        self._on_frame = on_frame
+        self._pipeline = Pipeline(source, tracker, on_frame=on_frame)
         self._on_notice: Callable[[Notice], None] = lambda notice: None
         self._stop = threading.Event()
         self._captured_s: deque[float] = deque()
@@ -172,7 +175,7 @@ class LiveSession:
             self._source = source
             self._dropped_before += source.dropped
             self._tracker.reset()
-            self._pipeline = Pipeline(source, self._tracker, self._pipeline.metrics)
+            self._pipeline = Pipeline(source, self._tracker, self._pipeline.metrics, self._on_frame)
         self._publisher.event("source-changed", text=f"now tracking {source.name}")
         return True
 

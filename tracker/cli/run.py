@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tracker.recording.switch import TakeSwitch
     from tracker.session import LiveSession, SessionStatus
     from tracker.sources.base import FrameSource
-    from tracker.types import Notice
+    from tracker.types import FrameResult, Notice
+    from tracker.view.feed import ViewFeed
 
 HELP = "track a camera, a video or a stream live and publish the faces over ZeroMQ"
 
@@ -66,6 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record", type=Path, metavar="TAKE", help="also write a take: .npz, .jsonl, .csv, .parquet or .mcap"
     )
     output.add_argument("--force", action="store_true", help="overwrite the take if it exists")
+    output.add_argument(
+        "--view", nargs="?", const="window", metavar="web|FILE.rrd",
+        help="also show video, mesh, curves and timings: in a window, as a page (web) or into a file; see `tracker view`",
+    )  # fmt: skip
     output.add_argument("--quiet", action="store_true", help="no status line")
     parser.epilog = """examples:
   tracker run --source webcam                        track yourself; see `tracker listen` in another terminal
@@ -73,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker run --source clip.mp4 --record take.npz    play a video, publish it, keep the parameters
   tracker run --source test --max-faces 2            no camera needed
   tracker run --to livelink --to vmc                 also drive Unreal Engine and VSeeFace (`tracker bridge --list`)
+  tracker run --source webcam --view                 and watch video, mesh and curves in a window
   tracker run --bind 0.0.0.0:5556 --curve-keys keys/ to other machines, encrypted
 
   tracker run --identity me.npz                      as enrolled with `tracker enroll`: known from the first frame
@@ -102,10 +108,11 @@ def run(args: argparse.Namespace) -> int:
         report.publisher = publisher
         takes = stack.enter_context(_open_takes(args, published, present, config, report))
         hub = stack.enter_context(_open_bridges(args.to, report, published))
+        feed = _open_view(args, config, source, report, stack)
         report.say(f"loading networks ({config.encoder}) ...")
         started = time.monotonic()
         session = _open_session(
-            source, config, model, publisher, takes, hub, lambda spec: present.change(args, spec, report.event)
+            source, config, model, publisher, takes, hub, lambda spec: present.change(args, spec, report.event), feed
         )
         if publishing.control:
             stack.enter_context(_open_control(publishing.control, session, publisher))
@@ -114,6 +121,9 @@ def run(args: argparse.Namespace) -> int:
         report.say(
             f"ready in {time.monotonic() - started:.1f} s: tracking {source.name}, publishing on {publisher.endpoint}"
         )
+        if feed is not None:
+            feed.open()
+            report.say(f"view: {feed.address or args.view}")
         with stopping_on_signals(session.stop) as interrupted:
             status = session.run(args.frames, report.status, report.notice)
         report.end(status)
@@ -131,6 +141,7 @@ class _Report:
         self._next_s = 0.0
         self._line_open = False
         self.publisher: Publisher | None = None
+        self.feed: ViewFeed | None = None
 
     def say(self, text: str) -> None:
         if not self._quiet:
@@ -141,9 +152,13 @@ class _Report:
         self._write(f"{kind}: {text}")
         if self.publisher is not None:
             self.publisher.event(kind, text=text)
+        if self.feed is not None:
+            self.feed.event(kind, text)
 
     def notice(self, notice: Notice) -> None:
         """Something the tracker itself has published as an event."""
+        if self.feed is not None:
+            self.feed.event(notice.kind, str(notice.fields.get("text", "")))
         if notice.kind == "other_person" and notice.fields["enrolled"]:
             self._write(f"warning: {notice.fields['text']}")
         elif notice.kind == "calibration_failed":
@@ -152,6 +167,8 @@ class _Report:
             self.say(notice.kind)
 
     def status(self, status: SessionStatus) -> None:
+        if self.feed is not None:
+            self.feed.status(status.to_message())
         now_s = time.monotonic()
         if self._quiet or now_s < self._next_s:
             return
@@ -258,6 +275,7 @@ def _open_session(
     takes: TakeSwitch,
     hub: BridgeHub,
     open_source: Callable[[str], FrameSource],
+    feed: ViewFeed | None,
 ) -> LiveSession:
     from tracker.session import LiveSession
     from tracker.tracking import FrameTracker
@@ -267,7 +285,31 @@ def _open_session(
         from tracker.publishing.describe import describe_model
 
         publisher.set_model(describe_model(model), model.region_names, tracker.skin_points.uv)
-    return LiveSession(source, tracker, publisher, takes, hub, open_source)
+    if feed is None:
+        return LiveSession(source, tracker, publisher, takes, hub, open_source)
+
+    def forward(result: FrameResult) -> None:
+        hub(result)
+        feed(result)
+
+    return LiveSession(source, tracker, publisher, takes, forward, open_source, feed.remember)
+
+
+def _open_view(
+    args: argparse.Namespace, config: TrackerConfig, source: FrameSource, report: _Report, stack: ExitStack
+) -> ViewFeed | None:
+    if args.view is None:
+        return None
+    from tracker.view.display import view_options
+    from tracker.view.feed import ViewFeed
+    from tracker.view.layout import Contents
+
+    contents = Contents(video=True, timings=True, appearance=config.appearance, live=source.live or args.speed > 0)
+    feed = ViewFeed(
+        view_options(args.view, overwrite=args.force), config.flame or config.face_model, contents, report.say
+    )  # fmt: skip
+    report.feed = stack.enter_context(feed)
+    return feed
 
 
 def _open_bridges(specs: list[str], report: _Report, model: FaceModel) -> BridgeHub:
