@@ -223,7 +223,9 @@ def test_the_page_stays_on_this_machine(rerun, take, tmp_path) -> None:
     from tracker.view.viewer import open_viewer, private_environment, require_viewer
 
     setting = json.loads(
-        subprocess.run([str(require_viewer()), "analytics", "config"], env=private_environment(), capture_output=True).stdout
+        subprocess.run(
+            [str(require_viewer()), "analytics", "config"], env=private_environment(), capture_output=True
+        ).stdout
     )
     assert setting["analytics_enabled"] is False
     with open_viewer("page", port=None) as viewer:
@@ -252,7 +254,9 @@ def _listening(pid: int) -> list[str]:
             words = line.split()
             if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
                 address = words[1].split(":")[0]
-                found.append(".".join(str(int(address[i : i + 2], 16)) for i in (6, 4, 2, 0)) if len(address) == 8 else address)
+                found.append(
+                    ".".join(str(int(address[i : i + 2], 16)) for i in (6, 4, 2, 0)) if len(address) == 8 else address
+                )
     return found
 
 
@@ -260,7 +264,7 @@ def test_statistics_that_cannot_be_switched_off_keep_the_viewer_shut(rerun, tmp_
     from tracker.view import viewer
 
     stubborn = tmp_path / "rerun"
-    stubborn.write_text('#!/bin/sh\necho \'{"analytics_enabled": true}\'\n')
+    stubborn.write_text("#!/bin/sh\necho '{\"analytics_enabled\": true}'\n")
     stubborn.chmod(0o755)
     monkeypatch.setattr(viewer, "require_viewer", lambda: stubborn)
     with pytest.raises(viewer.ViewError, match="usage statistics are on"):
@@ -320,7 +324,9 @@ def test_interrupted_in_mid_stream_the_file_is_complete(rerun, networks, tmp_pat
 
     kept = tmp_path / "v.rrd"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tracker", "view", "--source", "test", "--save", str(kept)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tracker", "view", "--source", "test", "--save", str(kept)],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     killer = threading.Timer(60, process.kill)
     killer.start()

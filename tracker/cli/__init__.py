@@ -30,7 +30,7 @@ VERBS: Final[dict[str, str]] = {
     "convert": "turn takes into other formats: Live Link CSV, glTF, USD, BVH, FBX, Parquet, MCAP, and back",
     "render": "draw mesh and landmarks of a take over its video, for the eye",
     "bridge": "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others",
-    "view": "watch the video, the face in 3D, curves and timings: live, or of a take",
+    "view": "look at a running tracker, at a camera or clip tracked on the spot, or at a take",
     "enroll": "get to know one person from a clip or the camera, for --identity",
     "control": "ask a running tracker for its version or schema, recentre, calibrate, record, change its source, stop it",
     "bench": "measure speed and latency on this machine",
