@@ -233,3 +233,25 @@ def test_native_gaze_of_vrchat(posed_face: MakeFace) -> None:
         [-math.degrees(0.1), -math.degrees(0.2)] * 2, abs=1e-4
     )
     assert messages["/tracking/eye/EyesClosedAmount"] == [1.0]
+
+
+def test_openseeface_points_are_the_models_with_an_open_jaw_and_turned_eyes() -> None:
+    from dataclasses import replace
+
+    from tools.make_golden_wire import make_face
+    from tracker.bridges.face_points import IBUG_OF_OPENSEE, FacePoints
+    from tracker.face_model import load_face_model
+
+    model = load_face_model()
+    points = FacePoints(model)
+    generator = np.random.default_rng(2)
+    weights = generator.uniform(0.0, 0.8, model.expression_count).astype(np.float32)
+    params = model.params_of(weights, np.array([np.pi, 0.0, 0.0]), np.array([0.0, 0.0, 0.5]))
+    assert np.abs(params.jaw).max() > 0.05
+    identity = generator.normal(size=model.identity_count).astype(np.float32)
+    for neck in (np.zeros(3, np.float32), np.array([0.0, 0.2, 0.0], np.float32)):
+        face = replace(make_face(), params=replace(params, neck=neck), identity=identity)
+        expected = model.landmarks(model.vertices_head(identity, face.params), "ibug68")[list(IBUG_OF_OPENSEE)]
+        found, eyes = points(face)
+        assert np.abs(found - expected).max() < 1e-6
+        assert eyes[0, 0] < 0.0 < eyes[1, 0]

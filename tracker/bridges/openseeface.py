@@ -22,12 +22,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tracker.arkit import ARKIT_INDEX
-from tracker.bridges.axes import eye_rotation
+from tracker.arkit import ARKIT_NAMES
 from tracker.bridges.bridge import Bridge, BridgeFrame, Float64
 from tracker.bridges.face_points import FacePoints
 from tracker.bridges.spec import BridgeSpec
@@ -37,7 +36,8 @@ from tracker.face_model.model import FaceModel
 from tracker.rotations import matrix_from_quaternion, quaternion_from_matrix
 from tracker.types import Face, FrameResult
 
-RECORD = struct.Struct("<d i 4f B f 4f 3f 3f 68f 136f 210f 14f")
+_HEAD = struct.Struct("<d i 4f B f 4f 3f 3f")
+RECORD_SIZE = _HEAD.size + 4 * (68 + 136 + 210 + 14)
 MOST_FACES = 36
 """What fits into one datagram."""
 UNIT_M = 0.122
@@ -115,52 +115,51 @@ def _record(result: FrameResult, face: Face, points: FacePoints | None) -> bytes
         nose = marks[_NOSE_TIP]
         confidence[:66] = face.confidence * points.weight
         confidence[66:] = face.confidence
-    gaze = np.stack([eye_rotation(side)[:, 2] for side in (face.gaze_right, face.gaze_left)])
-    pupils = eyes + _PUPIL_RADIUS_M * gaze
+    pupils = eyes + _PUPIL_RADIUS_M * np.array([_direction(*face.gaze_right), _direction(*face.gaze_left)])
     in_head = np.concatenate([marks, pupils, eyes])
     seen = in_head[:68] @ rotation.T + position
     image = camera.focal_px * seen[:, :2] / np.maximum(seen[:, 2:], 1e-3) + (camera.cx, camera.cy)
-    own = (in_head - nose) * _MIRROR / UNIT_M
+    # Mirrored in x as its axes are, and in y and z as they are written.
+    own = (nose - in_head) / UNIT_M
     if points is None:
         image[:66], own[:66] = 0.0, 0.0
     turned = _BEHIND_SWAP @ rotation * _MIRROR
     moved = -_SWAP @ (rotation @ nose + position) / UNIT_M
-    open_right, open_left = (1.0 - _weight(face, f"eyeBlink{side}") for side in ("Right", "Left"))
-    return RECORD.pack(
+    weights = dict(zip(ARKIT_NAMES, face.arkit.tolist(), strict=True))
+    open_right, open_left = 1.0 - weights["eyeBlinkRight"], 1.0 - weights["eyeBlinkLeft"]
+    head = _HEAD.pack(
         result.t_unix_ns * 1e-9, face.id & 0x7FFFFFFF, camera.width, camera.height, open_right, open_left,
-        1, face.residual_px, *quaternion_from_matrix(turned.T), *_euler(turned), *moved,
-        *confidence, *image.ravel(), *(own * (1.0, -1.0, -1.0)).ravel(), *features(face),
+        1, face.residual_px, *quaternion_from_matrix(turned.T).tolist(), *_euler(turned), *moved.tolist(),
     )  # fmt: skip
+    rest = np.concatenate([confidence, image.ravel(), own.ravel(), features(weights)])
+    return head + rest.astype("<f4").tobytes()
 
 
-def features(face: Face) -> tuple[float, ...]:
-    """The 14 features, -1..1 with 0 for a relaxed face, from ARKit's weights."""
-    values = [_weight(face, f"eyeWide{side}") - _weight(face, f"eyeBlink{side}") for side in ("Left", "Right")]
-    inner = _weight(face, "browInnerUp")
+def features(weights: Mapping[str, float]) -> tuple[float, ...]:
+    """The 14 features, -1..1 with 0 for a relaxed face, from ARKit's weights by name."""
+    values = [weights[f"eyeWide{side}"] - weights[f"eyeBlink{side}"] for side in ("Left", "Right")]
+    inner, pucker = weights["browInnerUp"], weights["mouthPucker"]
     for side in ("Left", "Right"):
-        outer, down = _weight(face, f"browOuterUp{side}"), _weight(face, f"browDown{side}")
+        outer, down = weights[f"browOuterUp{side}"], weights[f"browDown{side}"]
         # Steep: the inner end up or the outer end down. Quirk: the outer end up alone.
         values += [_clip(inner - outer - down), _clip(0.5 * (inner + outer) - down), _clip(outer - inner)]
+    wide = 0.0
     for side in ("Left", "Right"):
-        smile, frown = _weight(face, f"mouthSmile{side}"), _weight(face, f"mouthFrown{side}")
-        stretch = _weight(face, f"mouthStretch{side}")
-        values += [_clip(smile - frown), _clip(0.5 * (smile + stretch) - _weight(face, "mouthPucker"))]
-    values.append(_clip(_weight(face, "jawOpen") - _weight(face, "mouthClose")))
-    wide = 0.25 * sum(
-        _weight(face, f"mouth{what}{side}") for what in ("Smile", "Stretch") for side in ("Left", "Right")
-    )
-    values.append(_clip(wide - _weight(face, "mouthPucker")))
-    return tuple(values)
+        smile, stretch = weights[f"mouthSmile{side}"], weights[f"mouthStretch{side}"]
+        wide += 0.25 * (smile + stretch)
+        values += [_clip(smile - weights[f"mouthFrown{side}"]), _clip(0.5 * (smile + stretch) - pucker)]
+    return (*values, _clip(weights["jawOpen"] - weights["mouthClose"]), _clip(wide - pucker))
+
+
+def _direction(yaw: float, pitch: float) -> tuple[float, float, float]:
+    """Where an eye looks, in head axes."""
+    return math.cos(pitch) * math.sin(yaw), math.sin(pitch), math.cos(pitch) * math.cos(yaw)
 
 
 def _euler(m: Float64) -> tuple[float, float, float]:
     """Degrees about x, y, z of ``m = Rz Ry Rx``, with y in -90..90."""
     x, y, z = math.atan2(m[2, 1], m[2, 2]), math.asin(max(-1.0, min(1.0, -m[2, 0]))), math.atan2(m[1, 0], m[0, 0])
     return math.degrees(x), math.degrees(y), math.degrees(z)
-
-
-def _weight(face: Face, name: str) -> float:
-    return float(face.arkit[ARKIT_INDEX[name]])
 
 
 def _clip(value: float) -> float:

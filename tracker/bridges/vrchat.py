@@ -47,7 +47,6 @@ class VRChatBridge(Bridge):
     """
 
     keep_alive_s = 2.0
-    most_per_s = 120.0
 
     def __init__(self, host: str, port: int, *, prefix: str = "FT/", send: str = "both") -> None:
         if not prefix.isascii() or any(letter in prefix for letter in " #*,?[]{}") or len(prefix) > 64:

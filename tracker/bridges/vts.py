@@ -164,7 +164,7 @@ class VtsBridge(Bridge):
             except ConnectionClosed:
                 self._drop(f"VTube Studio at {self._address} has closed the connection")
                 return
-            answer = protocol.parse(text)
+            answer = protocol.INJECTED if protocol.is_injected(text) else protocol.parse(text)
             if answer is not None:
                 self._heard_s = time.monotonic()
                 self._unanswered = max(0, self._unanswered - 1)

@@ -69,10 +69,10 @@ class BridgeWorker:
 
     def _work(self) -> None:
         shortest_s = 1.0 / self._bridge.most_per_s
-        last_s = float("-inf")
+        last_s = not_before_s = float("-inf")
         try:
             while True:
-                frame, ending = self._take(last_s)
+                frame, ending = self._take(last_s, not_before_s)
                 if frame is not None:
                     self._attempt(partial(self._bridge.send, frame))
                 elif not ending:
@@ -80,12 +80,13 @@ class BridgeWorker:
                 if ending:
                     return
                 last_s = time.monotonic()
-                # Leaves room for the newest frame to replace others that come too soon.
-                self._pause(shortest_s if frame is not None else 0.0)
+                if frame is not None:
+                    # Until then the newest frame replaces others that come too soon.
+                    not_before_s = last_s + shortest_s
         finally:
             self._bridge.close()
 
-    def _take(self, last_s: float) -> tuple[BridgeFrame | None, bool]:
+    def _take(self, last_s: float, not_before_s: float) -> tuple[BridgeFrame | None, bool]:
         """The newest frame, or None when it is time to keep the connection alive or to end."""
         keep_alive_s = self._bridge.keep_alive_s
         with self._wake:
@@ -97,14 +98,10 @@ class BridgeWorker:
                 if left_s <= 0.0:
                     break
                 self._wake.wait(left_s)
+            while not self._ending and (early_s := not_before_s - time.monotonic()) > 0.0:
+                self._wake.wait(early_s)
             frame, self._newest = self._newest, None
             return frame, self._ending
-
-    def _pause(self, seconds: float) -> None:
-        deadline_s = time.monotonic() + seconds
-        with self._wake:
-            while not self._ending and (left_s := deadline_s - time.monotonic()) > 0.0:
-                self._wake.wait(left_s)
 
     def _attempt(self, action: Callable[[], None], *, counts: bool = True) -> None:
         try:
