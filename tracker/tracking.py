@@ -12,7 +12,7 @@ from time import perf_counter_ns
 
 from threadpoolctl import threadpool_limits
 
-from tracker.appearance import AppearanceStage, SkinPoints
+from tracker.appearance import AppearanceStage, LearnedSkin, SkinPoints
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
@@ -62,6 +62,7 @@ class FrameTracker:
         if self.config.identity is not None:
             self.enrolment = read_enrolment(Path(self.config.identity))
             self.enrolment.check_model(self._fitted.name, self._fitted.sha256, self.config.identity)
+        self._configured = self.enrolment
         threads, precision = self.config.threads, self.config.precision
         # Compiling networks takes most of the start-up and runs outside the interpreter lock.
         with ThreadPoolExecutor(1) as pool:
@@ -73,6 +74,9 @@ class FrameTracker:
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
         self._fit = self._fit_stage()
         self._people: dict[int, int] = {}
+        self._skin = self._enrolled_skin()
+        self._skin_fixed = False
+        self._dressed: set[int] = set()
 
     @property
     def model(self) -> FaceModel:
@@ -83,6 +87,24 @@ class FrameTracker:
     def skin_points(self) -> SkinPoints | None:
         """Where albedo is estimated; None when appearance is off."""
         return None if self._appearance is None else self._appearance.points
+
+    def skin_of(self, face_id: int) -> LearnedSkin | None:
+        """What is known about the skin of a face; None when that is nothing yet, or appearance is off."""
+        return None if self._appearance is None else self._appearance.learned(face_id)
+
+    def expect(self, enrolment: Enrolment | None) -> None:
+        """Forget all faces and take the first one to be this person from its first frame on; its skin is not learned any more.
+
+        None: go back to whom the configuration names.
+
+        Raises:
+            EnrolmentError: the enrolment was made with another face model.
+        """
+        if enrolment is not None:
+            enrolment.check_model(self._fitted.name, self._fitted.sha256)
+        self.enrolment = self._configured if enrolment is None else enrolment
+        self._skin, self._skin_fixed = self._enrolled_skin(), enrolment is not None
+        self.reset()
 
     def encode(self, frame: Frame) -> EncodedFrame:
         """Find and encode the faces of a frame."""
@@ -102,7 +124,7 @@ class FrameTracker:
         stage_ms = {**encoded.stage_ms, "fit": fit_ms}
         if self._appearance is not None:
             start = perf_counter_ns()
-            self._forget_changed(faces)
+            self._settle_skin(faces)
             faces = self._appearance.process(frame.image, faces, camera, frame.t_capture_ns)
             stage_ms["appearance"] = (perf_counter_ns() - start) * 1e-6
         if self._retarget is not None:
@@ -120,13 +142,17 @@ class FrameTracker:
             notices=self._fit.take_notices(),
         )
 
-    def _forget_changed(self, faces: tuple[Face, ...]) -> None:
-        """Drop the skin of those whose id another person has now."""
+    def _settle_skin(self, faces: tuple[Face, ...]) -> None:
+        """Drop the skin of those whose id another person has now; give the enrolled person theirs."""
         assert self._appearance is not None
         people = {face.id: self._fit.person_of(face.id) for face in faces}
         for face_id, person in people.items():
             if self._people.get(face_id, person) != person:
                 self._appearance.forget(face_id)
+                self._dressed.discard(face_id)
+            if self._skin is not None and face_id not in self._dressed and self._fit.is_enrolled(face_id):
+                self._appearance.adopt(face_id, self._skin, fixed=self._skin_fixed)
+                self._dressed.add(face_id)
         self._people = people
 
     def reset(self) -> None:
@@ -137,6 +163,7 @@ class FrameTracker:
         if self._appearance is not None:
             self._appearance.reset()
             self._people.clear()
+            self._dressed.clear()
 
     def process(self, frame: Frame) -> FrameResult:
         """Both stages at once."""
@@ -178,6 +205,13 @@ class FrameTracker:
         skin = self._appearance if photometric != "off" else None
         fit = FitConfig(picture=PictureConfig(always=photometric == "on"))
         return FitStage(self._fitted, self._set_name, fit, smoothing, self.enrolment, skin)
+
+    def _enrolled_skin(self) -> LearnedSkin | None:
+        """The skin of the enrolled person, where it was enrolled and appearance is wanted."""
+        if self._appearance is None or self.enrolment is None or self.enrolment.albedo is None:
+            return None
+        path = self.config.identity or "the enrolment"
+        return LearnedSkin.from_array(self.enrolment.albedo, self._appearance.points.count, path)
 
     def _focal_for(self, width: int) -> float | None:
         """As configured, else as enrolled, else None for the default rule."""

@@ -32,6 +32,12 @@ class LearnedSkin:
     detail_variance: Float32
     """(P,) the same of its difference to its surroundings."""
 
+    @property
+    def albedo(self) -> Albedo:
+        """As it is published, in its first version."""
+        seen = np.minimum(self.frames / np.float32(FRAMES_SEEN), np.float32(1.0))
+        return Albedo(np.clip(self.reflectance, 0.0, 1.0), seen, float((seen > 0.5).mean()), 1)
+
     def to_array(self) -> Float32:
         """(P, 6) as enrolments keep it, see ``COLUMNS``."""
         return np.column_stack([self.reflectance, self.frames, self.variance, self.detail_variance]).astype(np.float32)

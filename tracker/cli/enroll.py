@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tracker.cli import albedo
 from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError, EnrolmentError
@@ -18,10 +19,11 @@ from tracker.errors import ConfigError, EnrolmentError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from tracker.enrolment.enroller import Enroller, Report
+    from tracker.enrolment.enroller import Report
+    from tracker.enrolment.survey import Survey
     from tracker.fitting.calibration import NeutralCalibration
     from tracker.sources.base import FrameSource
-    from tracker.tracking import FrameTracker
+    from tracker.types import Float32, FrameResult
 
 HELP = "get to know one person from a clip or the camera, for --identity"
 
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--neutral", action="store_true",
         help="the first two seconds show the relaxed face, eyes open, looking ahead: also keep it as neutral calibration",
     )  # fmt: skip
+    albedo.add_argument(parser, "the skin")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it exists")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no report")
     add_tracking_arguments(parser)
@@ -49,10 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker enroll webcam -o me.npz                    twenty seconds before the camera
   tracker enroll clip.mp4 -o me.npz --neutral        the clip begins with two seconds of a relaxed face
   tracker enroll clip.mp4 -o me.npz --fov 65         the camera's field of view is known
+  tracker enroll clip.mp4 -o me.npz --albedo me.png  also the skin as a texture
   tracker run --identity me.npz                      then: known from the first frame on
 
 What helps: even light, the face large in the picture; turn the head slowly to both sides, up and down, then smile, open the
-mouth, raise the brows, shut the eyes. The file holds the shape of a face: treat it as you would a photograph.
+mouth, raise the brows, shut the eyes. The file holds shape and skin of a face: treat it as you would a photograph.
 """
 
 
@@ -60,31 +64,35 @@ def run(args: argparse.Namespace) -> int:
     """Enroll; 0 when the file is written, 130 after Ctrl-C (then nothing is written)."""
     config = tracking_config(args)
     _check(args)
-    from tracker.enrolment.enroller import Enroller
+    from tracker.appearance.learned import LearnedSkin
     from tracker.enrolment.file import write_enrolment
+    from tracker.enrolment.survey import Survey
     from tracker.sources.open import open_source
     from tracker.tracking import FrameTracker
 
     with ExitStack() as stack:
         stack.enter_context(ending_like_ctrl_c())
         source = stack.enter_context(open_source(args.source, on_event=lambda kind, text: _say(f"{kind}: {text}")))
-        tracker = FrameTracker(replace(config, max_faces=1))
-        enroller = Enroller(tracker.fitted_model, tracker.set_name)
+        tracker = FrameTracker(replace(config, max_faces=1, appearance=True, photometric="off"))
+        survey = Survey(tracker)
         with _progress(args.quiet) as progress:
-            neutral = _watch(source, tracker, enroller, args, progress)
+            neutral = _watch(source, survey, args, progress)
             task = progress.add_task("solving", total=None)
-            report = enroller.solve(
+            report = survey.enroller.solve(
                 views=args.views,
                 focal_known=config.focal_px is not None or config.fov_deg is not None,
                 about={"source": _name(args.source), "created": datetime.now(UTC).isoformat(timespec="seconds")},
                 on_progress=lambda state: progress.update(task, total=state.total, completed=state.done),
             )
-        enrolment = report.enrolment
+        enrolment = survey.with_skin(report.enrolment)
         if neutral is not None:
             enrolment = replace(enrolment, neutral=neutral.rest)
         write_enrolment(args.output, enrolment)
+        if args.albedo and enrolment.albedo is not None:
+            skin = LearnedSkin.from_array(enrolment.albedo, len(enrolment.albedo))
+            albedo.write(args.albedo, tracker.fitted_model, skin.albedo)
     if not args.quiet:
-        for line in _lines(report, args.output, neutral):
+        for line in _lines(report, args.output, neutral, enrolment.albedo):
             _say(line)
     return 0
 
@@ -92,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if args.output.suffix.lower() != ".npz":
         raise ConfigError(f"cannot write {args.output}: expected a name ending in .npz")
+    albedo.check(args.albedo)
     if args.output.exists() and not args.force:
         raise EnrolmentError(f"{args.output} exists; pass --force to replace it")
     if args.seconds is not None and not (math.isfinite(args.seconds) and args.seconds > 0.0):
@@ -105,14 +114,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _watch(
-    source: FrameSource, tracker: FrameTracker, enroller: Enroller, args: argparse.Namespace, progress: Progress
+    source: FrameSource, survey: Survey, args: argparse.Namespace, progress: Progress
 ) -> NeutralCalibration | None:
-    """Show the enroller every frame; the neutral face, if that was asked for.
+    """Survey every frame; the neutral face, if that was asked for.
 
     Raises:
         EnrolmentError: the clip shows more than one person, or its first two seconds no relaxed face.
     """
-    from tracker.camera import Camera
     from tracker.fitting.calibration import NeutralCapture, Refused
 
     limit_s = args.seconds or (_LIVE_S if source.live else math.inf)
@@ -124,43 +132,32 @@ def _watch(
     task = progress.add_task(_name(args.source), total=total)
     neutral: NeutralCalibration | None = None
     capture = NeutralCapture() if args.neutral else None
-    started_ns, face_id = None, None
+    started_ns = None
     for frame in source:
         started_ns = frame.t_capture_ns if started_ns is None else started_ns
         if (frame.t_capture_ns - started_ns) * 1e-9 >= limit_s:
             break
-        encoded = tracker.encode(frame)
+        result = survey.look(frame)
         progress.advance(task)
         if capture is not None:
-            outcome = _look(tracker, encoded, capture)
+            outcome = _look(result, capture)
             if isinstance(outcome, Refused):
                 raise EnrolmentError(
                     f"no neutral face in the first two seconds: {outcome.reason}; or leave out --neutral"
                 )
             if outcome is not None:
                 neutral, capture = outcome, None
-        if not encoded.observations:
-            continue
-        seen = encoded.observations[0]
-        if face_id not in (None, seen.face_id):
-            raise EnrolmentError(
-                f"the face was lost and another came in frame {frame.index}: enrol from a clip in which one person stays in view"
-            )
-        face_id = seen.face_id
-        camera = Camera.for_image(frame.width, frame.height, tracker.config.focal_for(frame.width))
-        enroller.add(seen, camera, cut=encoded.cut)
     if capture is not None:
         raise EnrolmentError("the clip is shorter than the two seconds that --neutral takes")
     return neutral
 
 
-def _look(tracker: FrameTracker, encoded: Any, capture: Any) -> Any:
+def _look(result: FrameResult, capture: Any) -> Any:
     """The outcome of a neutral capture after another frame, or None while it goes on."""
     import numpy as np
 
     from tracker.rotations import matrix_from_rotvec
 
-    result = tracker.fit(encoded)
     if not result.faces:
         return capture.miss(result.t_capture_ns)
     face = result.faces[0]
@@ -168,7 +165,7 @@ def _look(tracker: FrameTracker, encoded: Any, capture: Any) -> Any:
     return capture.add(result.t_capture_ns, face.arkit, rotation, (face.gaze_left, face.gaze_right))
 
 
-def _lines(report: Report, path: Path, neutral: NeutralCalibration | None) -> list[str]:
+def _lines(report: Report, path: Path, neutral: NeutralCalibration | None, skin: Float32 | None) -> list[str]:
     settled = f"{report.rounds} rounds" if report.converged else f"{report.rounds} rounds, not settled"
     lines = [
         f"{path}: {report.views} views of {report.frames} frames with a face, {settled}",
@@ -191,6 +188,10 @@ def _lines(report: Report, path: Path, neutral: NeutralCalibration | None) -> li
     if neutral is not None:
         rest = ", ".join(f"{name} {weight:.2f}" for name, weight in neutral.strongest(4).items())
         lines.append(f"  neutral face: {rest or 'all weights near zero already'}")
+    if skin is None:
+        lines.append("  skin: not told from light (the face is too small, too dark or too bright)")
+    else:
+        lines.append(f"  skin: {float((skin[:, 3] > 1.5).mean()):.0%} of the face seen")
     advice = report.advice()
     if advice:
         lines.append(f"  would help: {'; '.join(advice)}")

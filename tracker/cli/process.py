@@ -7,18 +7,20 @@ import glob
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tracker.cli import albedo
 from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
-from tracker.errors import ConfigError, TrackerError
+from tracker.errors import ConfigError, EnrolmentError, TrackerError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from tracker.tracking import FrameTracker
+    from tracker.types import Albedo, FrameResult
 
 HELP = "turn video files into takes: parameter streams on disk"
 
@@ -47,12 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-raw", action="store_true", help="also store the parameters as they were before smoothing"
     )
+    parser.add_argument(
+        "--two-pass", action="store_true",
+        help="go through each clip twice: first to know the person's shape (and skin, with --appearance on), then to track with "
+        "both fixed from the first frame on; for one person in one uncut shot",
+    )  # fmt: skip
+    albedo.add_argument(parser, "the skin (this estimates appearance; one input, one face)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_tracking_arguments(parser)
     parser.epilog = """examples:
   tracker process clip.mp4 -o take.npz
   tracker process interviews/*.mp4 -o takes/          # resumable: run it again after Ctrl-C
   tracker process frames/ -o take.csv --max-faces 2
+  tracker process clip.mp4 -o take.npz --two-pass --appearance on     # shape and skin known from frame 1
+  tracker process clip.mp4 -o take.npz --albedo skin.png              # the skin as a texture, too
 
 Every frame of a file is processed and takes have as many rows as the file has frames. Ctrl-C keeps what was finished:
 complete takes stay, the one at work is closed as a readable, incomplete take and done again next time.
@@ -69,6 +79,9 @@ def run(args: argparse.Namespace) -> int:
     """Process every input; 0 when all went well, 1 when some failed, 130 after Ctrl-C."""
     config = tracking_config(args)
     jobs = _plan(args.inputs, args.output, args.format)
+    _check(args, config, len(jobs))
+    if args.albedo:
+        config = replace(config, appearance=True)
     waiting = [job for job in jobs if args.force or not _is_done(job)]
     if len(waiting) < len(jobs):
         _say(f"{len(jobs) - len(waiting)} of {len(jobs)} already done (use --force to process them again)")
@@ -109,17 +122,19 @@ def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progres
     from tracker.sources.open import open_source
 
     started = time.monotonic()
+    about = _first_pass(job, tracker, progress, label) if args.two_pass else None
+    skins = _Skins()
     with open_source(job.source, on_event=lambda kind, text: _say(f"{label}{kind}: {text}")) as source:
         if source.live:
-            raise ConfigError(
-                f"'{job.source}' is a live source; `tracker run --source {job.source} --record take.npz` records it"
-            )
-        task = progress.add_task(f"{label}{Path(job.source).name}", total=source.frame_count) if progress else None
+            raise _live(job)
+        name = Path(job.source).name + (": tracking" if args.two_pass else "")
+        task = progress.add_task(f"{label}{name}", total=source.frame_count) if progress else None
         with_face = 0
         meta = {
             "source": source_signature(job.source),
             "rate": str(source.rate) if source.rate else None,
             "settings": tracker.config.to_dict(),
+            "two_pass": about,
         }
         with (
             open_writer(
@@ -137,6 +152,7 @@ def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progres
             for result in pipeline:
                 writer.write(result)
                 with_face += bool(result.faces)
+                skins.add(result)
                 for notice in result.notices:
                     if notice.kind == "other_person" and notice.fields["enrolled"]:
                         _say(f"{label}warning: frame {result.index}: {notice.fields['text']}")
@@ -146,8 +162,84 @@ def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progres
         progress.update(task, total=writer.frame_count, completed=writer.frame_count)
     speed = writer.frame_count / max(time.monotonic() - started, 1e-9)
     _say(f"{label}{job.output}: {writer.frame_count} frames, {with_face} with a face, {speed:.0f} frames/s")
+    if args.albedo:
+        skins.write(args.albedo, tracker)
     if not with_face:
         _say(f"{label}no face was found in any frame of {job.source}")
+
+
+def _first_pass(job: _Job, tracker: FrameTracker, progress: Progress | None, label: str) -> dict[str, Any]:
+    """Let the tracker expect the person of a clip; returns what a take says about it.
+
+    Raises:
+        EnrolmentError: the clip shows no face, more than one person, or more than one shot.
+    """
+    from tracker.enrolment.survey import Survey
+    from tracker.sources.open import open_source
+
+    tracker.expect(None)
+    survey = Survey(tracker)
+    with open_source(job.source, on_event=lambda kind, text: _say(f"{label}{kind}: {text}")) as source:
+        if source.live:
+            raise _live(job)
+        name = f"{label}{Path(job.source).name}: getting to know"
+        task = progress.add_task(name, total=source.frame_count) if progress else None
+        try:
+            for frame in source:
+                survey.look(frame)
+                if progress and task is not None:
+                    progress.advance(task)
+            # The focal length stays as it was set: two passes are for what one pass learns late, not for another camera.
+            report = survey.enroller.solve(focal_known=True)
+        except EnrolmentError as error:
+            raise EnrolmentError(
+                f"{job.source} cannot be tracked in two passes: {error}; or leave out --two-pass"
+            ) from error
+    if progress and task is not None:
+        progress.update(task, total=survey.enroller.frame_count, completed=survey.enroller.frame_count)
+    tracker.expect(survey.with_skin(report.enrolment))
+    return {"frames": report.frames, "views": report.views, "confidence": round(report.state.confidence, 4)}
+
+
+class _Skins:
+    """The albedo of the face that a clip mostly shows."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, int] = {}
+        self._albedo: dict[int, Albedo] = {}
+
+    def add(self, result: FrameResult) -> None:
+        for face in result.faces:
+            if face.albedo is not None:
+                self._frames[face.id] = self._frames.get(face.id, 0) + 1
+                self._albedo[face.id] = face.albedo
+
+    def write(self, path: Path, tracker: FrameTracker) -> None:
+        if not self._frames:
+            _say(f"{path} is not written: no skin could be told from light")
+            return
+        face_id = max(self._frames, key=lambda each: self._frames[each])
+        skin = tracker.skin_of(face_id)
+        known = self._albedo[face_id] if skin is None else skin.albedo
+        beside = albedo.write(path, tracker.fitted_model, known)
+        _say(f"{path}, {beside.name}: {known.coverage:.0%} of the face seen")
+
+
+def _live(job: _Job) -> ConfigError:
+    return ConfigError(
+        f"'{job.source}' is a live source; `tracker run --source {job.source} --record take.npz` records it"
+    )
+
+
+def _check(args: argparse.Namespace, config: TrackerConfig, jobs: int) -> None:
+    albedo.check(args.albedo)
+    for option, given in (("--two-pass", args.two_pass), ("--albedo", args.albedo)):
+        if given and config.max_faces != 1:
+            raise ConfigError(f"{option} is for one face: leave out --max-faces {config.max_faces}")
+    if args.two_pass and config.identity is not None:
+        raise ConfigError("--two-pass gets to know the person by itself: leave out it or --identity")
+    if args.albedo and jobs != 1:
+        raise ConfigError(f"--albedo {args.albedo} is for one input, got {jobs}")
 
 
 def _plan(inputs: list[str], output: Path, kind: str) -> list[_Job]:

@@ -6,7 +6,7 @@ covariance   (Ni, Ni) of their error, in units of the population
 rotations    (K, 3, 3) head rotations of the views they were learnt from
 misfit       () how well the fit of this person normally is: median residual over face width
 neutral      (52,) ARKit weights of the relaxed face; optional
-albedo       float array of the appearance model; optional
+albedo       (P, 6) skin at the points of the appearance model (``tracker.appearance.learned``); optional
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Enrolment:
     neutral: Float32 | None = None
     """(52,) ARKit weights of the relaxed face."""
     albedo: Float32 | None = None
-    """Skin reflectance in the form of the appearance model."""
+    """(P, 6) what ``LearnedSkin.to_array`` gives."""
     about: dict[str, Any] = field(default_factory=dict)
     """What else ``meta_json`` says: source, created, frames, views, focal."""
 

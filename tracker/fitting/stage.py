@@ -99,6 +99,11 @@ class FitStage:
         person = self._people.get(face_id)
         return 0 if person is None else person.fitter.people
 
+    def is_enrolled(self, face_id: int) -> bool:
+        """Whether a face is taken to be the enrolled person's."""
+        person = self._people.get(face_id)
+        return person is not None and person.fitter.enrolment is not None
+
     def process(
         self,
         observations: list[FaceObservation],
