@@ -10,10 +10,14 @@ CLIP   ?= single_face.mp4
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format typecheck networks samples lock clean distclean
+# The only Python that this Blender is built for.
+BLENDER_PYTHON ?= python3.11
+BPY := .venv-blender
+
+.PHONY: help demo test test-blender blender-addon check lint format typecheck networks samples lock clean distclean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: networks ## track a sample clip, publish, receive, and leave pictures in out/demo (CLIP=name picks another sample)
 	@$(BIN)/python tools/demo.py --clip $(CLIP)
@@ -22,6 +26,12 @@ test: $(STAMPS)/dev ## run the tests (PYTEST="-k wire" passes options on)
 	@$(BIN)/tracker models fetch || echo "make: without the networks the tests that need them are skipped"
 	@$(BIN)/tracker samples fetch || echo "make: without the samples the tests that need them are skipped"
 	$(BIN)/python -m pytest $(PYTEST)
+
+test-blender: $(STAMPS)/runtime $(BPY)/stamp ## test the Blender add-on in Blender itself (400 MB to download the first time)
+	TRACKER_PYTHON=$(CURDIR)/$(BIN)/python $(BPY)/bin/python -m pytest tests/blender $(PYTEST)
+
+blender-addon: $(STAMPS)/runtime ## pack the Blender add-on into dist/
+	@$(BIN)/python -m tools.blender.package
 
 check: lint typecheck test ## lint, typecheck and test
 
@@ -46,6 +56,7 @@ lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
 	$(PIP) install --quiet uv
 	$(BIN)/uv $(LOCK) pyproject.toml requirements/runtime.in -o requirements/runtime.txt
 	$(BIN)/uv $(LOCK) pyproject.toml --extra dev -c requirements/runtime.txt requirements/runtime.in -o requirements/dev.txt
+	$(BIN)/uv $(LOCK) --python-version 3.11 requirements/blender.in -o requirements/blender.txt
 	$(BIN)/uv $(LOCK) requirements/peers.in -o requirements/peers.txt
 	$(BIN)/uv $(LOCK) requirements/peers-facemesh.in -o requirements/peers-facemesh.txt
 
@@ -57,8 +68,8 @@ clean: ## remove what runs left behind; keep .venv and the cache
 	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-distclean: clean ## remove .venv too
-	rm -rf $(VENV)
+distclean: clean ## remove .venv and .venv-blender too
+	rm -rf $(VENV) $(BPY)
 
 $(STAMPS)/venv:
 	@python=; for name in $(PYTHONS); do \
@@ -84,4 +95,12 @@ $(STAMPS)/runtime: requirements/runtime.txt pyproject.toml | $(STAMPS)/venv
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
 	@echo "installing what the tests need"
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BPY)/stamp: requirements/blender.txt | $(STAMPS)/venv
+	@$(BLENDER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 || \
+	{ echo "make: Blender's Python module needs Python 3.11 and $(BLENDER_PYTHON) is not; name one with: make test-blender BLENDER_PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "installing Blender as a Python module into $(BPY)"; rm -rf $(BPY)
+	@$(BLENDER_PYTHON) -m venv --without-pip $(BPY)
+	@$(PIP) --python $(BPY)/bin/python install --quiet --require-hashes -r requirements/blender.txt
 	@touch $@
