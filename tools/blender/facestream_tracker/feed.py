@@ -78,7 +78,8 @@ class Feed:
     def __post_init__(self) -> None:
         self._peer = Peer(self.endpoint, "SUB", (b"face/",))
         self._local = parse_endpoint(self.endpoint)[0].startswith(_LOCAL)
-        self._arrivals: deque[float] = deque()
+        self._recent: deque[tuple[int, int]] = deque()
+        self._arrived_at = 0.0
         self._seq: int | None = None
         self._stream = self._identity_stream = ""
 
@@ -88,12 +89,12 @@ class Feed:
 
     @property
     def fps(self) -> float:
-        """Frames that arrived per second, over the last two."""
-        if len(self._arrivals) < 2:
+        """Frames that were published per second, over the last two; 0 while none arrive."""
+        if len(self._recent) < 2 or time.monotonic() - self._arrived_at > _RATE_WINDOW_S:
             return 0.0
-        if time.monotonic() - self._arrivals[-1] > _RATE_WINDOW_S:
-            return 0.0
-        return (len(self._arrivals) - 1) / max(1e-6, self._arrivals[-1] - self._arrivals[0])
+        # By the publisher's clock: frames arrive here in heaps when Blender is busy.
+        (first_ns, first), (last_ns, last) = self._recent[0], self._recent[-1]
+        return (last - first) * 1e9 / max(1, last_ns - first_ns)
 
     @property
     def state(self) -> str:
@@ -104,7 +105,7 @@ class Feed:
             return self._peer.problem or f"connecting to {self.endpoint}"
         if self.schema is None:
             return "connected, waiting for the schema"
-        if self.fps == 0.0:
+        if time.monotonic() - self._arrived_at > _RATE_WINDOW_S:
             return "connected, no frames"
         return "tracking" if self.latest is not None and self.latest.faces else "connected, nobody there"
 
@@ -119,7 +120,7 @@ class Feed:
                 continue
             topic, payload = message
             if topic == b"face/frame/":
-                self._count()
+                self._arrived_at = time.monotonic()
                 payloads.append((payload, time.monotonic_ns()))
             else:
                 self._take(topic, payload)
@@ -138,12 +139,6 @@ class Feed:
                 frames.append(frame)
         return frames
 
-    def _count(self) -> None:
-        now = time.monotonic()
-        self._arrivals.append(now)
-        while self._arrivals and now - self._arrivals[0] > _RATE_WINDOW_S:
-            self._arrivals.popleft()
-
     def _follow(self, frame: Frame, skipped: int) -> None:
         if frame.stream != self._stream:
             if self._stream:
@@ -151,10 +146,14 @@ class Feed:
                 if self.schema is not None and self.schema.get("stream") != frame.stream:
                     self.schema = None
             self._stream, self._seq, self.dropped = frame.stream, None, 0
+            self._recent.clear()
         if self._seq is not None:
             self.dropped += max(0, frame.seq - self._seq - 1 - skipped)
         self._seq = frame.seq
         self.latest = frame
+        self._recent.append((frame.t_publish_ns, frame.seq))
+        while frame.t_publish_ns - self._recent[0][0] > _RATE_WINDOW_S * 1e9:
+            self._recent.popleft()
         if self._local:
             self.latency_ms = max(0, frame.arrival_ns - frame.t_publish_ns) / 1e6
 
