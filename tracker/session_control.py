@@ -73,12 +73,11 @@ def source_handlers(
     """``cameras.list`` and ``camera.open``."""
 
     def cameras(request: Mapping[str, Any]) -> Answer:
-        from tracker.cli.cameras import as_json
         from tracker.sources.webcam import list_cameras
 
         found = list_cameras()
         refused = [{"path": str(path), "reason": reason} for path, reason in found.refused]
-        return {"cameras": [as_json(camera) for camera in found.found], "refused": refused}
+        return {"cameras": [camera.to_message() for camera in found.found], "refused": refused}
 
     def open_(request: Mapping[str, Any]) -> Answer:
         spec = request.get("source")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     cameras = list_cameras()
     if args.json:
-        print(json.dumps([as_json(camera) for camera in cameras.found], indent=2))
+        print(json.dumps([camera.to_message() for camera in cameras.found], indent=2))
     else:
         print(
             "\n".join(line for camera in cameras.found for line in describe(camera)), end="\n" if cameras.found else ""
@@ -55,22 +54,3 @@ def describe(camera: CameraInfo) -> list[str]:
         rates = ", ".join(f"{float(rate):g}" for rate in offer.rates)
         lines.append(f"    {offer.fourcc:4}  {offer.width}x{offer.height}" + (f"  at {rates} fps" if rates else ""))
     return lines
-
-
-def as_json(camera: CameraInfo) -> dict[str, object]:
-    """The same for programs; rates as numbers per second."""
-    formats = [
-        {
-            "fourcc": offer.fourcc,
-            "width": offer.width,
-            "height": offer.height,
-            "rates": [_number(rate) for rate in offer.rates],
-        }
-        for offer in camera.formats
-    ]
-    source = f"webcam:{camera.index}"
-    return {"source": source, "name": camera.name, "path": camera.path, "driver": camera.driver, "formats": formats}
-
-
-def _number(rate: Fraction) -> float | int:
-    return int(rate) if rate.denominator == 1 else float(rate)

@@ -54,6 +54,20 @@ class CameraInfo:
     driver: str = ""
     formats: tuple[CameraFormat, ...] = ()
 
+    def to_message(self) -> dict[str, object]:
+        """For programs: plain values, rates as numbers per second."""
+        formats = [
+            {
+                "fourcc": offer.fourcc,
+                "width": offer.width,
+                "height": offer.height,
+                "rates": [int(rate) if rate.denominator == 1 else float(rate) for rate in offer.rates],
+            }
+            for offer in self.formats
+        ]
+        source = f"webcam:{self.index}"
+        return {"source": source, "name": self.name, "path": self.path, "driver": self.driver, "formats": formats}
+
 
 @dataclass(slots=True)
 class Cameras:
