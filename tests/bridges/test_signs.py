@@ -255,3 +255,45 @@ def test_openseeface_points_are_the_models_with_an_open_jaw_and_turned_eyes() ->
         found, eyes = points(face)
         assert np.abs(found - expected).max() < 1e-6
         assert eyes[0, 0] < 0.0 < eyes[1, 0]
+
+
+def test_openseeface_pose_moves_as_its_own_solver_finds_it(posed_face: MakeFace) -> None:
+    """OpenSeeFace calls ``cv2.solvePnP`` with rows and columns, its own axes and no first guess: its solution lies behind the
+    camera, and turns as ours does. (It is off by a constant turn, since perspective is the wrong way round there.)"""
+    from dataclasses import replace
+
+    import cv2
+
+    from tracker.bridges.face_points import FacePoints
+    from tracker.camera import Camera
+    from tracker.face_model import load_face_model
+    from tracker.rotations import rotvec_from_matrix
+
+    model = load_face_model()
+    points = FacePoints(model)
+    contour = [0, 1, 8, 15, 16, 27, 28, 29, 30, 31, 32, 33, 34, 35]
+    camera = np.array([[640.0, 0.0, 180.0], [0.0, 640.0, 320.0], [0.0, 0.0, 1.0]])
+
+    def poses(**pose: float) -> tuple[np.ndarray, np.ndarray]:
+        shape = {"params": model.neutral_params(), "identity": np.zeros(model.identity_count, np.float32)}
+        face = replace(posed_face(position=(0.0, 0.0, 0.7), **pose), **shape)
+        result = replace(make_result(face), camera=Camera(640, 360, 640.0, 320.0, 180.0))
+        (record,) = readers.read_openseeface(openseeface.encode(result, [face], points))
+        own = np.array(record.points_3d)[:66] * (1.0, 1.0, -1.0)
+        seen = np.array(record.points)[:66, ::-1]
+        zero = np.zeros(3)
+        _, turn, move = cv2.solvePnP(
+            own[contour], seen[contour], camera, np.zeros(4), zero, zero.copy(), True, cv2.SOLVEPNP_ITERATIVE
+        )
+        assert move[2, 0] < 0.0 and -record.translation[2] < 0.0
+        # Down, right: what moves the picture of the nose moves both the same way.
+        assert np.sign(move[0, 0]) == np.sign(record.translation[1])
+        return cv2.Rodrigues(turn)[0], matrix_from_quaternion(np.array(record.raw_quaternion)).T
+
+    theirs_in_front, ours_in_front = poses()
+    assert np.linalg.norm(rotvec_from_matrix(theirs_in_front @ ours_in_front.T)) < 0.35
+    for pose in ({"yaw": ANGLE}, {"yaw": -ANGLE}, {"pitch": ANGLE}, {"pitch": -ANGLE}, {"roll": ANGLE}):
+        theirs, ours = poses(**pose)
+        change, our_change = rotvec_from_matrix(theirs @ theirs_in_front.T), rotvec_from_matrix(ours @ ours_in_front.T)
+        cosine = change @ our_change / (np.linalg.norm(change) * np.linalg.norm(our_change))
+        assert cosine > 0.9 and 0.6 < np.linalg.norm(change) / np.linalg.norm(our_change) < 1.6, pose

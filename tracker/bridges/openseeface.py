@@ -10,9 +10,9 @@ solution lies behind the camera. With S swapping x and y of the camera, F mirror
 rotation is B S R F and its translation -S t; the quaternion is that of the transpose; the Euler angles (x, y, z; R = Rz Ry Rx)
 are (180, 0, 90) for a face that looks into the camera. Receivers undo all of it, so it has to be there: ``Unity/OpenSee.cs``
 subtracts those 180 and 90 degrees and takes (-y, x, -z) of the translation for right, up, forward, which comes out right only
-for a head behind the camera. Read in ``facetracker.py``, ``tracker.py``, ``OpenSee.cs`` and ``OpenSeeIKTarget.cs``; not
-compared with a running OpenSeeFace. Left out is its principal point, which it applies to swapped axes: a shift that grows with
-the distance.
+for a head behind the camera. Read in ``facetracker.py``, ``tracker.py``, ``OpenSee.cs`` and ``OpenSeeIKTarget.cs``;
+``cv2.solvePnP`` called in its way finds that solution (tests/bridges/test_signs.py); not compared with a running OpenSeeFace.
+Left out is its principal point, which it applies to swapped axes: a shift that grows with the distance.
 
 Points come from the fitted face model. A stream whose model is not at hand still gives pose, eyes, gaze and features: then the
 confidences are zero, as are all points but pupils and eyes.

@@ -68,7 +68,7 @@ _ENTRIES: Final = (
         "vrchat",
         "tracker.bridges.vrchat",
         9000,
-        "VRChat and Resonite: avatar parameters as of VRCFaceTracking, and native eye tracking",
+        "VRChat: avatar parameters as of VRCFaceTracking, and native eye tracking",
         {
             "prefix": "what stands before v2/ in the avatar's parameters (default FT/; may be empty)",
             "send": "both (default), avatar parameters, or native eye tracking",
@@ -91,7 +91,7 @@ _ENTRIES: Final = (
         "tracker.bridges.vts",
         8001,
         "VTube Studio's plugin API; needs the extra 'vts'",
-        {"parameters": "standard (default): VTube Studio's own; arkit: 52 custom ones too, such as JawOpen"},
+        {"parameters": "standard (default): VTube Studio's own; arkit: 50 custom ones too, such as JawOpen"},
     ),
     BridgeEntry(
         "lsl",

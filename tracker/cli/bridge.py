@@ -36,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker bridge --list                               what there is
   tracker bridge --to livelink                        Unreal Engine on this machine
   tracker bridge --to vmc --to livelink=192.168.1.5   two receivers at once
+  tracker bridge --to 'vmc?presets=vrm1&neck=0.5'     options follow a question mark; quote them in the shell
   tracker run --source webcam --to livelink           the same inside the tracker, without a second process
 
-It may be started before the tracker and survives its restart.
+docs/bridges.md tells how to set the receivers up. It may be started before the tracker and survives its restart.
 """
 
 
