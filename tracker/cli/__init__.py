@@ -28,7 +28,7 @@ VERBS: Final[dict[str, str]] = {
     "listen": "subscribe to a tracker and show or save what it sends",
     "replay": "send a recorded take over ZeroMQ again, at its own pace",
     "convert": "turn takes into other formats: Live Link CSV, glTF, USD, BVH, FBX, Parquet, MCAP, and back",
-    "render": "draw mesh and landmarks of a take over its video, for the eye",
+    "render": "draw a take over its video, for the eye: mesh, landmarks, skin, light, another light",
     "bridge": "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others",
     "view": "look at a running tracker, at a camera or clip tracked on the spot, or at a take",
     "enroll": "get to know one person from a clip or the camera, for --identity",
