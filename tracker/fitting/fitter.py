@@ -265,7 +265,7 @@ class FaceFitter:
         self._points.set_identity(self.identity.mean.astype(np.float32))
         moved = self._points.neutral_points() - before
         self.identity.settle(float(np.sqrt((moved**2).sum(axis=1).mean())))
-        self._rest.doubt()
+        self._rest.follow(moved)
         return self._solve_relaxed(camera, target, solution.state, self._config.warm_iterations)
 
     def _solve_relaxed(

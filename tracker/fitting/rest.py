@@ -23,9 +23,12 @@ Float32 = NDArray[np.float32]
 
 _LONGEST_MEMORY: Final = 400.0
 """Frames at rest after which new ones count as much as they leave."""
-_DOUBT: Final = 3.0
-"""Frames' worth of belief that there is no offset."""
-_LEVEL_DOUBT: Final = 2.0
+_BELIEVED_AFTER: Final = 4.0
+"""Frames at rest: until a few have been seen, there is no offset. Then the mean counts whole, or it would creep for minutes."""
+_LEVEL_BELIEVED_AFTER: Final = 3.0
+_NOISE: Final = 2.0
+"""Standard deviations above the mean that a relaxed face's scores may lie, without being taken for an expression."""
+_LARGEST_SPREAD: Final = 0.1
 _LARGEST_M: Final = 0.006
 _ACTIVE_MOUTH: Final = 0.25
 _ACTIVE_BROW: Final = 0.15
@@ -79,14 +82,19 @@ class RestingFace:
         self.offset: Float32 = np.zeros((3, self._model.count), np.float32)
         """(3, L) metres in head axes: where a relaxed face's landmarks are seen, less where the model has them."""
         self._seen: Float32 = np.zeros(self._model.count, np.float32)
+        self._mean_offset: Float32 = np.zeros((3, self._model.count), np.float32)
+        self._mean_levels: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self.levels: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         """(52,) scores of the relaxed face in ``ARKIT_NAMES`` order."""
+        self._variance: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self._heard: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self._brow_rest = 1.0
 
-    def doubt(self) -> None:
-        """Identity has changed, and with it what the offsets are measured from: learn them again quickly."""
-        np.minimum(self._seen, _DOUBT, out=self._seen)
+    def follow(self, moved: Float32) -> None:
+        """Identity has moved the model's relaxed points by this, (L, 3) metres in head axes: landmarks are where they were."""
+        known = self._features[self._seen[self._features] > 0.0]
+        self._mean_offset[:, known] -= moved[known].T
+        self._believe()
 
     def shift_px(self, state: FitState, camera: Camera) -> Float32:
         """(L, 2) by which landmarks of a head in this pose are off."""
@@ -121,40 +129,46 @@ class RestingFace:
         # Sideways irises are as good as it gets, and people do look aside for long.
         target[0, self._irises] = target[2, self._irises] = 0.0
         self._learn_offset(self._irises, target, open_eyes)
-        self._leave_pose_alone()
+        self._believe()
 
     def _mouth_rest(self, hint: Float32) -> float:
-        acts = hint[self._mouth_acts] - self.levels[self._mouth_acts]
+        acts = hint[self._mouth_acts] - self._mean_levels[self._mouth_acts]
         return _rest(float(acts.max()) / _ACTIVE_MOUTH)
 
     def _brows_at_rest(self, hint: Float32) -> float:
         """1 at the level known so far, little above it: a raise is no rest, but one that never ends becomes it."""
         if self._heard[self._brow_levels[0]] < _ACQUAINTED:
             return 1.0
-        raised = float((hint[self._brow_levels] - self.levels[self._brow_levels]).max()) / _ACTIVE_BROW
+        raised = float((hint[self._brow_levels] - self._mean_levels[self._brow_levels]).max()) / _ACTIVE_BROW
         return max(float(np.exp(-(max(raised, 0.0) ** 2))), _LEAST_BROW_REST)
 
     def _learn_offset(self, points: NDArray[np.intp], target: Float32, weight: float) -> None:
         if weight < 1e-3 or not points.size:
             return
         self._seen[points] = np.minimum(self._seen[points] + weight, _LONGEST_MEMORY)
-        rate = weight / (self._seen[points] + _DOUBT)
-        moved = self.offset[:, points] + rate * (target[:, points] - self.offset[:, points])
-        self.offset[:, points] = np.clip(moved, -_LARGEST_M, _LARGEST_M)
+        rate = weight / self._seen[points]
+        self._mean_offset[:, points] += rate * (target[:, points] - self._mean_offset[:, points])
 
-    def _leave_pose_alone(self) -> None:
+    def _believe(self) -> None:
         """Offsets that together look like another pose would let the head drift away."""
         if self._features.size:
-            lateral = self.offset[:2, self._features]
+            belief = 1.0 - np.exp(-self._seen[self._features] / np.float32(_BELIEVED_AFTER))
+            offset = np.clip(self._mean_offset[:, self._features], -_LARGEST_M, _LARGEST_M) * belief
+            lateral = offset[:2]
             moved = self._rigid @ (self._rigid_inverse @ lateral.reshape(-1))
-            self.offset[:2, self._features] = lateral - moved.reshape(2, -1)
+            offset[:2] = lateral - moved.reshape(2, -1)
+            self.offset[:, self._features] = offset
 
     def _learn_level(self, hint: Float32, scores: NDArray[np.intp], weight: float) -> None:
         if weight < 1e-3:
             return
         self._heard[scores] = np.minimum(self._heard[scores] + weight, _LONGEST_MEMORY)
-        rate = weight / (self._heard[scores] + _LEVEL_DOUBT)
-        self.levels[scores] += rate * (hint[scores] - self.levels[scores])
+        rate = weight / self._heard[scores]
+        away = hint[scores] - self._mean_levels[scores]
+        self._mean_levels[scores] += rate * away
+        self._variance[scores] += rate * (np.minimum(away * away, _LARGEST_SPREAD**2) - self._variance[scores])
+        belief = 1.0 - np.exp(-self._heard[scores] / np.float32(_LEVEL_BELIEVED_AFTER))
+        self.levels[scores] = belief * (self._mean_levels[scores] + _NOISE * np.sqrt(self._variance[scores]))
 
 
 def _open_eyes(blinks: Float32) -> float:
