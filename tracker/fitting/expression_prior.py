@@ -43,7 +43,7 @@ RESPONSES: Final[dict[str, Response]] = {
     "browDown": Response(0.22, silent_below=0.03, full_from=0.33, shown=0.7),
     "browInnerUp": Response(0.25, shown=0.8),
     "browOuterUp": Response(0.3, silent_below=0.05, shown=0.75),
-    "eyeBlink": Response(0.1, silent_below=0.27, full_from=0.51),
+    "eyeBlink": Response(0.1),
     "eyeSquint": Response(0.08, full_from=0.9, shown=0.8),
     "eyeWide": Response(0.1, silent_below=0.008, full_from=0.16, shown=0.8),
     "eyeLookUp": Response(0.42, shown=0.6),

@@ -14,6 +14,7 @@ from tracker.fitting.covering import Covering, HeldExpression, gated, lowered
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling, shown_by_landmarks
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
 from tracker.fitting.landmark_model import LandmarkModel
+from tracker.fitting.lids import Lids
 from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
 from tracker.fitting.person_check import PROBE_PERIOD, PersonCheck
 from tracker.fitting.picture import Look, PictureConfig, PictureFit
@@ -80,6 +81,7 @@ class FaceFitter:
         identity = self._config.identity
         if self._mapped is not None:
             identity = replace(identity, novel_expression=identity.novel_expression * self._mapped.l1_per_arkit_weight)
+        self._lids = Lids(set_name)
         self._rest = RestingFace(self._points, set_name, model.expression_names)
         metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
         self.identity = IdentityBelief(metric, identity)
@@ -111,8 +113,11 @@ class FaceFitter:
         ``covering`` is what was in front of the face in the last frame, ``look`` shows the picture at a state; without them
         landmarks alone decide.
         """
-        if observation.arkit_hint is not None and self._doubt == 0.0:
-            self._rest.hear(observation.arkit_hint)
+        if observation.arkit_hint is not None:
+            heard = self._lids(observation.landmarks, observation.arkit_hint, learn=self._doubt == 0.0)
+            observation = replace(observation, arkit_hint=heard)
+            if self._doubt == 0.0:
+                self._rest.hear(heard)
         target = self.target(observation, covering)
         before = self._state if camera == self._camera else None
         width = max(float(observation.box[2]), 1.0)
@@ -202,6 +207,7 @@ class FaceFitter:
         self._watch.reset()
         self._check = None
         self.enrolment = None
+        self._lids.reset()
         self._rest.reset()
         self._points.set_identity(np.zeros(self._points.identity_count, np.float32))
 
