@@ -39,14 +39,6 @@ def test_scores_that_say_nothing_are_not_listened_to(name):
     assert mean[ARKIT_INDEX[name]] == 0.0
 
 
-def test_a_blink_score_is_stretched_so_that_shut_eyes_shut():
-    index = ARKIT_INDEX["eyeBlinkLeft"]
-    prior = ExpressionPrior(ARKIT_NAMES)
-    means = [prior.given(scores(eyeBlinkLeft=score))[0][index] for score in (0.0, 0.1, 0.4, 0.65, 1.0)]
-    assert means == sorted(means)
-    assert means[0] == means[1] == 0.0 and means[3] == means[4] == 1.0
-
-
 def test_eyes_that_look_the_same_way_cost_less_than_eyes_that_part():
     model = toy_model()
     coupling = gaze_coupling(model.joint_drive)

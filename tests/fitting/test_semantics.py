@@ -77,17 +77,16 @@ def test_a_smile_is_a_smile_and_no_pucker(found):
 def test_a_one_sided_smile_stays_on_its_side(found, kind):
     smile = found["left smile"]
     # The networks see less of a foreign head's crooked smile.
-    assert smile["mouthSmileLeft"] > {"builtin": 0.35, "ict": 0.1}[kind]
+    assert smile["mouthSmileLeft"] > {"builtin": 0.4, "ict": 0.15}[kind]
     assert smile["mouthSmileLeft"] > 2.0 * smile["mouthSmileRight"]
 
 
 def test_a_blink_shuts_both_eyes_and_a_wink_one(found, kind):
     blink, wink = found["blink"], found["right wink"]
-    if kind == "builtin":
-        assert min(blink["eyeBlinkLeft"], blink["eyeBlinkRight"]) > 0.6
-        assert wink["eyeBlinkRight"] > 0.4 and wink["eyeBlinkLeft"] < 0.1
-    # At 0.9 the foreign head's lids leave a gap, and the networks hardly see them as shut: blinks are weak, but nothing else's.
-    assert blink["eyeBlinkLeft"] + blink["eyeBlinkRight"] > 0.1
+    # At 0.9 the foreign head's lids leave a gap, and its eyeballs show through them: the networks see half of a blink.
+    least_blink, least_wink = {"builtin": (0.8, 0.8), "ict": (0.22, 0.12)}[kind]
+    assert min(blink["eyeBlinkLeft"], blink["eyeBlinkRight"]) > least_blink
+    assert wink["eyeBlinkRight"] > least_wink and wink["eyeBlinkLeft"] < 0.25 * wink["eyeBlinkRight"]
     assert max(found[act][f"eyeBlink{side}"] for act in ("smile", "jaw", "pucker") for side in ("Left", "Right")) < 0.05
 
 

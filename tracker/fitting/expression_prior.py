@@ -40,10 +40,10 @@ class Response(NamedTuple):
 # By name without its side, so that both sides answer alike. Chosen with tools/evaluate.py expressions on half of its people and
 # clips: wide where the fit knows better than the score (jaw, brows), narrow where the score does (funnel, smile).
 RESPONSES: Final[dict[str, Response]] = {
-    "browDown": Response(0.22, silent_below=0.03, full_from=0.33, shown=0.7),
+    "browDown": Response(0.22, silent_below=0.03, full_from=0.23, shown=0.7),
     "browInnerUp": Response(0.25, shown=0.8),
     "browOuterUp": Response(0.3, silent_below=0.05, shown=0.75),
-    "eyeBlink": Response(0.1),
+    "eyeBlink": Response(0.05, shown=0.8),
     "eyeSquint": Response(0.08, full_from=0.9, shown=0.8),
     "eyeWide": Response(0.1, silent_below=0.008, full_from=0.16, shown=0.8),
     "eyeLookUp": Response(0.42, shown=0.6),
@@ -87,7 +87,7 @@ _WITHOUT_HINT: Final[dict[str, float]] = {
 _LEAST_SPAN: Final = 0.35
 """Scores of a face that rests high are not stretched more than this, or their noise would be."""
 _SHUT: Final = 0.6
-"""Blink score from which on a glance down is not listened to."""
+"""How far shut an eye is from which on a glance down is not listened to."""
 
 # Both eyes look at the same thing: they share their pitch and, but for near things and squinters, their yaw.
 _EYES_APART_PITCH_RAD: Final = 0.04
@@ -127,7 +127,10 @@ class ExpressionPrior:
         self._blinks = np.array([ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]])
 
     def given(self, hint: Float32 | None, levels: Float32 | None = None) -> tuple[Float32, Float32]:
-        """Mean and sigma (Ne,) each, for scores (52,) in ARKit order or None. ``levels`` (52,): scores of the relaxed face."""
+        """Mean and sigma (Ne,) each, for scores (52,) in ARKit order or None. ``levels`` (52,): scores of the relaxed face.
+
+        The scores of blinks are those of ``Lids``: how far each eye is shut.
+        """
         mean = np.zeros(self._arkit.shape[0], np.float32)
         if hint is None:
             return mean, self._without_hint

@@ -23,10 +23,13 @@ Float32 = NDArray[np.float32]
 
 _LONGEST_MEMORY: Final = 400.0
 """Frames at rest after which new ones count as much as they leave."""
+_ALL_OF_FIRST: Final = 24
+_ONE_IN: Final = 4
+"""The first frames are all learned from, then one in so many, for all of them."""
 _BELIEVED_AFTER: Final = 4.0
 """Frames at rest: until a few have been seen, there is no offset. Then the mean counts whole, or it would creep for minutes."""
 _LEVEL_BELIEVED_AFTER: Final = 3.0
-_NOISE: Final = 2.0
+_NOISE: Final = 2.2
 """Standard deviations above the mean that a relaxed face's scores may lie, without being taken for an expression."""
 _LARGEST_SPREAD: Final = 0.1
 _LARGEST_M: Final = 0.006
@@ -36,7 +39,7 @@ _LEAST_BROW_REST: Final = 0.03
 _ACQUAINTED: Final = 8.0
 """Frames after which a brow's level is known well enough to tell a raise from it."""
 _SHUTTING: Final = (0.15, 0.15)
-"""Blink score of an open eye, and how far above it a lid counts as moving."""
+"""How far an open eye may be shut, and how much more counts as moving."""
 
 _MOUTH_ACTS: Final = (
     "jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthFunnel", "mouthLeft", "mouthRight", "mouthUpperUpLeft",
@@ -85,10 +88,12 @@ class RestingFace:
         self._mean_offset: Float32 = np.zeros((3, self._model.count), np.float32)
         self._mean_levels: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self.levels: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
-        """(52,) scores of the relaxed face in ``ARKIT_NAMES`` order."""
+        """(52,) scores up to which the face is relaxed, in ``ARKIT_NAMES`` order."""
         self._variance: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self._heard: Float32 = np.zeros(len(ARKIT_NAMES), np.float32)
         self._brow_rest = 1.0
+        self._frames = 0
+        self._stands_for = 1
 
     def follow(self, moved: Float32) -> None:
         """Identity has moved the model's relaxed points by this, (L, 3) metres in head axes: landmarks are where they were."""
@@ -102,7 +107,12 @@ class RestingFace:
         return (scale * (state.rotation[:2].astype(np.float32) @ self.offset)).T
 
     def hear(self, hint: Float32) -> None:
-        """Learn resting levels from a frame's scores (52,)."""
+        """Learn resting levels from a frame's scores (52,), and decide whether it is one to learn from at all."""
+        self._frames += 1
+        every = 1 if self._frames <= _ALL_OF_FIRST else _ONE_IN
+        self._stands_for = 0 if self._frames % every else every
+        if not self._stands_for:
+            return
         rest = self._mouth_rest(hint)
         self._brow_rest = self._brows_at_rest(hint)
         self._learn_level(hint, self._brow_levels, self._brow_rest)
@@ -112,11 +122,13 @@ class RestingFace:
     def see(
         self, hint: Float32, state: FitState, expected: Float32, observed: Float32, projected: Float32, camera: Camera
     ) -> None:
-        """Learn offsets from a fitted frame.
+        """Learn offsets from a fitted frame, unless it is one that was left out when its scores came.
 
         ``expected`` (Ne,) are the weights that the scores alone predict, ``observed`` and ``projected`` (L, 2) the landmarks
         as they came and as the fitted model has them, pixels.
         """
+        if not self._stands_for:
+            return
         reference = np.where(self._looks, state.expression, expected)
         reference[self._vertical] = 0.0
         away = self._model.evaluate(state.expression) - self._model.evaluate(reference)
@@ -143,6 +155,7 @@ class RestingFace:
         return max(float(np.exp(-(max(raised, 0.0) ** 2))), _LEAST_BROW_REST)
 
     def _learn_offset(self, points: NDArray[np.intp], target: Float32, weight: float) -> None:
+        weight *= self._stands_for
         if weight < 1e-3 or not points.size:
             return
         self._seen[points] = np.minimum(self._seen[points] + weight, _LONGEST_MEMORY)
@@ -160,13 +173,15 @@ class RestingFace:
             self.offset[:, self._features] = offset
 
     def _learn_level(self, hint: Float32, scores: NDArray[np.intp], weight: float) -> None:
+        weight *= self._stands_for
         if weight < 1e-3:
             return
         self._heard[scores] = np.minimum(self._heard[scores] + weight, _LONGEST_MEMORY)
         rate = weight / self._heard[scores]
         away = hint[scores] - self._mean_levels[scores]
         self._mean_levels[scores] += rate * away
-        self._variance[scores] += rate * (np.minimum(away * away, _LARGEST_SPREAD**2) - self._variance[scores])
+        spread = np.minimum(away * away * (1.0 - rate), _LARGEST_SPREAD**2)
+        self._variance[scores] += rate * (spread - self._variance[scores])
         belief = 1.0 - np.exp(-self._heard[scores] / np.float32(_LEVEL_BELIEVED_AFTER))
         self.levels[scores] = belief * (self._mean_levels[scores] + _NOISE * np.sqrt(self._variance[scores]))
 
