@@ -134,7 +134,7 @@ def test_numbers_survive_to_float32(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights.reshape(40, -1), take["expr"])
     mesh = document.json["meshes"][0]
     assert mesh["extras"]["targetNames"] == list(model.published_names)
-    moved = document.curve(document.node("face_1"), "translation")
+    moved = document.curve(document.node("face_1_head"), "translation")
     assert moved is not None
     np.testing.assert_array_equal(moved[1], take["position"] * np.float32([1, -1, -1]))
     extras = document.json["asset"]["extras"]
@@ -150,7 +150,7 @@ def test_a_face_that_looks_into_the_camera_is_not_turned(tmp_path: Path) -> None
     take.arrays["quaternion"][:] = (1.0, 0.0, 0.0, 0.0)
     write_glb(read_performance(take), model, tmp_path / "out.glb")
     document = Document(tmp_path / "out.glb")
-    turned = document.curve(document.node("face_1"), "rotation")
+    turned = document.curve(document.node("face_1_head"), "rotation")
     assert turned is not None
     np.testing.assert_allclose(turned[1], [[0, 0, 0, 1]] * 2, atol=1e-7)
 

@@ -80,6 +80,24 @@ def test_the_rate_of_a_source_that_states_none_is_measured(tmp_path: Path, gap_n
     assert read_performance(record(tmp_path / "take.npz", MODEL, frames)).rate == rate
 
 
+@pytest.mark.parametrize("ticks_per_s", [1_000, 90_000, 10**9])
+@pytest.mark.parametrize("rate", [RATE, Fraction(24000, 1001), Fraction(60)])
+def test_times_that_a_container_rounded_are_exact_again(tmp_path: Path, rate: Fraction, ticks_per_s: int) -> None:
+    frames = [
+        dataclasses.replace(
+            frame, rate=rate, pts_s=Fraction(round((5 + frame.index / rate) * ticks_per_s), ticks_per_s)
+        )
+        for frame in clip(MODEL, 40)
+        if frame.index != 7
+    ]
+    performance = read_performance(record(tmp_path / "take.npz", MODEL, frames))
+    assert performance.times_s == tuple(5 + i / rate for i in range(40) if i != 7) and not performance.is_steady
+    # Irregular ones are left as they are.
+    frames[3] = dataclasses.replace(frames[3], pts_s=frames[3].pts_s + Fraction(3, 1000))
+    performance = read_performance(record(tmp_path / "irregular.npz", MODEL, frames))
+    assert performance.times_s[3] == frames[3].pts_s and performance.times_s[4] == frames[4].pts_s
+
+
 def test_nothing_to_export_is_said_in_one_line(tmp_path: Path) -> None:
     empty = record(tmp_path / "empty.npz", MODEL, [])
     with pytest.raises(RecordingError, match="is empty"):

@@ -1,11 +1,13 @@
 """FBX, which only Blender writes freely: the take goes through glTF and Blender's own importer and exporter.
 
-Blender is used where it is: the ``blender`` program, or the package ``bpy`` in this Python. Either runs in a process of its own.
+Blender is used where it is: what the environment variable BLENDER names (its program, or a Python that has ``bpy``), the package
+``bpy`` in this Python, or the program ``blender``. Each runs in a process of its own.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -26,11 +28,14 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 scene = bpy.context.scene
 scene.render.fps, scene.render.fps_base = int(rate), float(base)
 bpy.ops.import_scene.gltf(filepath=source)
+for thing in list(bpy.data.objects):  # The importer's drawings of bones.
+    if thing.type == "EMPTY" or (thing.type == "MESH" and thing.data.shape_keys is None):
+        bpy.data.objects.remove(thing)
 ends = [action.frame_range for action in bpy.data.actions]
 scene.frame_start = int(min(begin for begin, _ in ends))
 scene.frame_end = int(max(end for _, end in ends) + 0.5)
 bpy.ops.export_scene.fbx(
-    filepath=target, object_types={"ARMATURE", "CAMERA", "EMPTY", "MESH"}, add_leaf_bones=False, bake_anim=True,
+    filepath=target, object_types={"ARMATURE", "CAMERA", "MESH"}, add_leaf_bones=False, bake_anim=True,
     bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False, bake_anim_simplify_factor=0.0,
 )
 """
@@ -63,12 +68,17 @@ def write_fbx(performance: Performance, model: FaceModel, path: Path) -> list[st
 
 
 def _command() -> list[str]:
-    if importlib.util.find_spec("bpy") is not None:
+    named = os.environ.get("BLENDER")
+    if named is not None and shutil.which(named) is None:
+        raise RecordingError(f"the environment variable BLENDER names {named}, which is no program that can be run")
+    if named is not None and Path(named).name.startswith("python"):
+        return [named]
+    if named is None and importlib.util.find_spec("bpy") is not None:
         return [sys.executable]
-    blender = shutil.which("blender")
+    blender = named or shutil.which("blender")
     if blender is not None:
         return [blender, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
     raise RecordingError(
-        ".fbx is written by Blender: install it (or `pip install bpy`) so that `blender` is found, or convert to .glb "
+        ".fbx is written by Blender: install it (or `pip install bpy`) and set BLENDER to its program, or convert to .glb "
         "and use Blender's File > Import > glTF, then File > Export > FBX"
     )

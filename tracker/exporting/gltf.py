@@ -1,7 +1,7 @@
 """glTF 2.0: heads as meshes with morph targets and a skeleton, the camera that saw them, and one animation.
 
 Metres, y up, the camera at the origin looking along -z, times from the first frame. ``.glb`` is one binary file, ``.gltf`` the
-same as text with its data inside. Nodes of a face: NAME (the head pose) > neck > jaw, eye_left, eye_right, and NAME_mesh.
+same as text with its data inside. Nodes of a face: NAME > head (the pose) > neck > jaw, eye_left, eye_right, and NAME_mesh.
 Blend shape names stand in ``mesh.extras.targetNames``, where Blender, three.js and Unreal look for them.
 """
 
@@ -101,12 +101,14 @@ def _build(performance: Performance, model: FaceModel) -> tuple[Json, bytes]:
     roots = [_add_camera(performance, nodes)]
     for track in performance.tracks:
         rig = build_rig(performance, track, model)
+        # Below a node that does not move, so that Blender makes one armature a person.
+        nodes.append({"name": rig.name, "children": [len(nodes) + 1]})
         first = len(nodes)
         nodes += _joint_nodes(rig, first)
         meshes.append(_mesh(rig, buffer))
         skins.append(_skin(rig, first, buffer))
         nodes.append({"name": f"{rig.name}_mesh", "mesh": len(meshes) - 1, "skin": len(skins) - 1})
-        roots += [first, len(nodes) - 1]
+        roots += [first - 1, len(nodes) - 1]
         for joint in range(len(JOINT_NAMES)):
             for path, values in (("translation", rig.translations[:, joint]), ("rotation", rig.rotations[:, joint])):
                 if joint == ROOT or np.ptp(values, axis=0).max() > _MOVES:
@@ -167,7 +169,7 @@ def _camera(performance: Performance) -> Json:
 def _joint_nodes(rig: Rig, first: int) -> list[Json]:
     nodes: list[Json] = []
     for joint, name in enumerate(JOINT_NAMES):
-        node: Json = {"name": rig.name if joint == ROOT else f"{rig.name}_{name}"}
+        node: Json = {"name": f"{rig.name}_{'head' if joint == ROOT else name}"}
         children = [first + child for child, parent in PARENTS.items() if parent == joint]
         if children:
             node["children"] = children

@@ -28,6 +28,8 @@ _STEADY_S: Final = Fraction(1, 10_000)
 _RATES: Final = tuple(Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120)) + tuple(
     Fraction(n) for n in (12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)
 )
+_ROUNDING_S: Final = Fraction(11, 10_000)
+"""The first time of a take and any other may each be half a millisecond off."""
 _NEAR_RATE: Final = 0.0003
 """Closer than this, a measured rate is taken for a standard one; 30 and 29.97 are 0.001 apart."""
 
@@ -228,7 +230,8 @@ def read_performance(take: Take, wanted: Range | None = None, rate: Fraction | N
     if not tracks:
         raise RecordingError(f"{take.path} has no face in any of the {len(rows)} frames; there is nothing to export")
     times = times[rows.start : rows.stop]
-    performance = Performance(take, times, take.rate or _measured_rate(times), tracks, rows.start)
+    stated = take.rate or _measured_rate(times)
+    performance = Performance(take, _exact(times, stated), stated, tracks, rows.start)
     return performance if rate is None else performance.resampled(rate)
 
 
@@ -246,6 +249,18 @@ def frame_times(take: Take) -> tuple[Fraction, ...]:
     if any(later <= earlier for earlier, later in itertools.pairwise(times)):
         raise RecordingError(f"{take.path} cannot be exported: its frame times do not grow")
     return times
+
+
+def _exact(times: tuple[Fraction, ...], rate: Fraction) -> tuple[Fraction, ...]:
+    """The same times at whole frames from the first, where all of them are those frames, rounded by a container or a clock.
+
+    Matroska counts milliseconds, MPEG 1/90000 s, clocks nanoseconds: none of them can say when frame 1 at 24000/1001 is.
+    """
+    numbers = [round((t - times[0]) * rate) for t in times]
+    grid = tuple(times[0] + number / rate for number in numbers)
+    rounded = all(abs(t - exact) <= _ROUNDING_S for t, exact in zip(times, grid, strict=True))
+    grows = all(later > earlier for earlier, later in itertools.pairwise(numbers))
+    return grid if rounded and grows else times
 
 
 def _measured_rate(times: tuple[Fraction, ...]) -> Fraction:
