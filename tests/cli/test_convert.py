@@ -186,6 +186,7 @@ def test_a_missing_package_is_one_line(
 def test_fbx_without_blender_says_what_to_do(
     tmp_path: Path, take: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("BLENDER", raising=False)
     monkeypatch.setattr("tracker.exporting.fbx.importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("tracker.exporting.fbx.shutil.which", lambda name: None)
     assert main(["convert", str(take), str(tmp_path / "out.fbx"), "--quiet"]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import math
 import shutil
@@ -108,9 +109,12 @@ class Document:
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".gltf"])
-@pytest.mark.parametrize("kind", ["toy", "correctives", "builtin"])
+@pytest.mark.parametrize("kind", ["toy", "correctives", "moving_joints", "builtin"])
 def test_a_reader_of_the_specification_gets_the_trackers_own_mesh(tmp_path: Path, kind: str, suffix: str) -> None:
     model = builtin() if kind == "builtin" else toy_model(correctives=kind == "correctives")
+    if kind == "moving_joints":  # as FLAME has them
+        moves = np.random.default_rng(0).normal(0, 0.004, (5, 3, model.expression_count)).astype(np.float32)
+        model = dataclasses.replace(model, joint_expression=moves)
     frames = clip(model, 5, people=2)
     take = record(tmp_path / "take.npz", model, frames)
     (write_glb if suffix == ".glb" else write_gltf)(read_performance(take), model, tmp_path / f"out{suffix}")

@@ -103,6 +103,26 @@ def test_subscribers_get_every_frame_as_it_was_recorded(tmp_path: Path) -> None:
     assert {entry["version"] for entry in identities} == {face.identity_version for f in frames for face in f.faces}
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet", ".mcap"])
+def test_takes_of_every_format_are_replayed(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip(
+        {".parquet": "pyarrow", ".mcap": "mcap"}.get(suffix, "numpy"), reason="comes with the extra 'export'"
+    )
+    frames = make_clip(6)
+    with open_writer(tmp_path / f"take{suffix}", model=MODEL) as writer:
+        for frame in frames:
+            writer.write(frame)
+    with publishing(read_take(tmp_path / f"take{suffix}")) as (publisher, subscriber):
+        assert replay(read_take(tmp_path / f"take{suffix}"), publisher, speed=5) == 6
+        sent = [message.payload for message in collect(subscriber) if message.topic == wire.TOPIC_FRAME]
+    assert [frame["t_capture"] for frame in sent] == [frame.t_capture_ns for frame in frames]
+    for found, wanted in zip(sent, frames, strict=True):
+        assert found["timecode"] == wire.encode_timecode(wanted.pts_s, wanted.rate)
+        for a, b in zip(found["faces"], wanted.faces, strict=True):
+            np.testing.assert_allclose(a["arkit"], b.arkit, atol=1e-6)
+            np.testing.assert_allclose(a["head"]["position"], b.position, atol=1e-6)
+
+
 def test_frames_go_out_when_they_are_due(tmp_path: Path) -> None:
     take = make_take(tmp_path, steady_clip(11))
     for speed, seconds in ((1.0, 0.2), (2.0, 0.1)):

@@ -7,12 +7,10 @@ camera they coincide with the head's own axes, so its rotation is the identity.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.rotations import head_euler, matrix_from_quaternion, quaternion_from_matrix
+from tracker.rotations import head_euler, matrix_from_quaternion, quaternion_from_matrix, yaw_pitch_matrix
 
 Float64 = NDArray[np.float64]
 
@@ -64,6 +62,4 @@ def arkit_angles(facing: Float64) -> tuple[float, float, float]:
 
 def eye_rotation(gaze: NDArray[np.floating]) -> Float64:
     """Gaze (yaw, pitch) relative to the head, radians -> rotation matrix (3, 3) in head axes: R_y(yaw) R_x(-pitch)."""
-    yaw, pitch = float(gaze[0]), float(gaze[1])
-    cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
-    return np.array([[cy, -sy * sp, sy * cp], [0.0, cp, sp], [-sy, -cy * sp, cy * cp]])
+    return yaw_pitch_matrix(float(gaze[0]), float(gaze[1]))

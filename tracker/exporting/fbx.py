@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +28,7 @@ import bpy
 source, target, rate, base = sys.argv[-4:]
 bpy.ops.wm.read_factory_settings(use_empty=True)
 scene = bpy.context.scene
-scene.render.fps, scene.render.fps_base = int(rate), float(base)
+scene.render.fps = int(rate)
 bpy.ops.import_scene.gltf(filepath=source)
 for thing in list(bpy.data.objects):  # The importer's drawings of bones.
     if thing.type == "EMPTY" or (thing.type == "MESH" and thing.data.shape_keys is None):
@@ -34,6 +36,7 @@ for thing in list(bpy.data.objects):  # The importer's drawings of bones.
 ends = [action.frame_range for action in bpy.data.actions]
 scene.frame_start = int(min(begin for begin, _ in ends))
 scene.frame_end = int(max(end for _, end in ends) + 0.5)
+scene.render.fps_base = float(base)
 bpy.ops.export_scene.fbx(
     filepath=target, object_types={"ARMATURE", "CAMERA", "MESH"}, add_leaf_bones=False, bake_anim=True,
     bake_anim_use_all_actions=False, bake_anim_use_nla_strips=False, bake_anim_simplify_factor=0.0,
@@ -43,7 +46,7 @@ bpy.ops.export_scene.fbx(
 
 def check_package() -> None:
     """Raise RecordingError where Blender is not."""
-    _command()
+    blender_command()
 
 
 def write_fbx(performance: Performance, model: FaceModel, path: Path) -> list[str]:
@@ -58,16 +61,25 @@ def write_fbx(performance: Performance, model: FaceModel, path: Path) -> list[st
     with tempfile.TemporaryDirectory() as folder:
         script, glb = Path(folder) / "to_fbx.py", Path(folder) / f"{performance.take.path.stem}.glb"
         script.write_text(_SCRIPT, encoding="utf-8")
-        write_glb(steady, model, glb)
+        # Blender's importer knows whole rates only: the frames come at one, and the exporter is told the true one.
+        whole = tuple(Fraction(row, base) for row in range(len(steady)))
+        write_glb(replace(steady, times_s=whole, rate=Fraction(base)), model, glb)
         arguments = [str(glb), str(path.absolute()), str(base), repr(float(base / steady.rate))]
-        done = subprocess.run([*_command(), str(script), "--", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*blender_command(), str(script), "--", *arguments], capture_output=True, text=True, check=False
+        )
     if not path.exists():
         said = " ".join((done.stderr or done.stdout).split())[-300:]
         raise RecordingError(f"Blender did not write the .fbx (it ended with {done.returncode}: {said})")
     return [] if steady is performance else [f"resampled to a steady {float(steady.rate):.6g} frames a second"]
 
 
-def _command() -> list[str]:
+def blender_command() -> list[str]:
+    """How to run a Python script in Blender: the script's name and ``--`` and its arguments follow.
+
+    Raises:
+        RecordingError: Blender is not here.
+    """
     named = os.environ.get("BLENDER")
     if named is not None and shutil.which(named) is None:
         raise RecordingError(f"the environment variable BLENDER names {named}, which is no program that can be run")
