@@ -5,6 +5,7 @@
     python tools/evaluate.py steadiness     jitter at rest and lag in motion, raw and smoothed
     python tools/evaluate.py robustness     frames lost and invented: clips, roll, small faces, no faces, darkness
     python tools/evaluate.py expressions    does a smile come out as a smile? known performances and labelled clips
+    python tools/evaluate.py conditions     how landmarks suffer from size, light, blur and grain, for `tracker hello`
     python tools/evaluate.py identity       does identity hold still, and tell people apart? What does enrolling buy?
     python tools/evaluate.py people         is another person noticed, and one person never taken for two?
     python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
@@ -32,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tools.evaluation import (
+    conditions,
     expressions,
     flame,
     ict,
@@ -103,6 +105,10 @@ def run_expressions(args: argparse.Namespace) -> dict[str, Any]:
         return expressions.evaluate(
             load_face_model(args.face_model), Studio(peer, fresh=args.fresh), kinds=kinds, people=people, fit_config=_fit(args)
         )  # fmt: skip
+
+
+def run_conditions(args: argparse.Namespace) -> dict[str, Any]:
+    return conditions.evaluate()
 
 
 def run_identity(args: argparse.Namespace) -> dict[str, Any]:
@@ -220,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
         ("stills", run_stills, "photographs with 68 points of dlib's predictor"),
         ("steadiness", run_steadiness, "jitter at rest and lag in motion"),
         ("robustness", run_robustness, "frames lost and invented"),
+        ("conditions", run_conditions, "what landmarks suffer from"),
         ("expressions", run_expressions, "precision and recall of expressions, left and right apart"),
         ("appearance", run_appearance, "skin, light and occlusion, and what they do for the fit"),
         ("identity", run_identity, "drift, and the difference between people"),

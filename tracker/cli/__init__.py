@@ -31,6 +31,7 @@ VERBS: Final[dict[str, str]] = {
     "render": "draw a take over its video, for the eye: mesh, landmarks, skin, light, another light",
     "bridge": "send a running tracker's faces on to Unreal, VSeeFace, VRChat, VTube Studio and others",
     "view": "look at a running tracker, at a camera or clip tracked on the spot, or at a take",
+    "hello": "first run: are camera, light and distance good, and what would be better?",
     "enroll": "get to know one person from a clip or the camera, for --identity",
     "control": "ask a running tracker for its version or schema, recentre, calibrate, record, change its source, stop it",
     "bench": "measure speed and latency on this machine",
@@ -58,6 +59,7 @@ usage: tracker [-v] VERB [options]
 first steps:
   tracker doctor                            is everything here?
   tracker models fetch                      bring the neural networks, once
+  tracker hello                             are camera, light and distance good?
   tracker run --source webcam               track yourself
   tracker process clip.mp4 -o take.npz      or a video
   tracker listen                            in another terminal: see what is published

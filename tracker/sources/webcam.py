@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -119,6 +120,11 @@ def no_camera_text(cameras: Cameras) -> str:
     """Say in one line that no camera was found and what to do."""
     if cameras.others:
         seen = f"{', '.join(cameras.others)} deliver no pictures"
+    elif SYSTEM == "linux" and "microsoft" in platform.release().lower():
+        seen = (
+            "WSL passes none through by itself: attach it with usbipd (`usbipd attach --wsl` in Windows), or run the tracker in "
+            "Windows"
+        )
     elif SYSTEM == "linux":
         seen = "there is no /dev/video* (plug one in, or pass it into the container or virtual machine)"
     else:
