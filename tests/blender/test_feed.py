@@ -147,6 +147,34 @@ def test_other_protocols_are_named(answer: bytes, complaint: str) -> None:
     thread.join(2)
 
 
+def test_a_stream_of_another_version_is_named_in_the_state() -> None:
+    packet = (GOLDEN / "wire_frame_one_face.bin").read_bytes().replace(b"\xa1v\x01", b"\xa1v\x02")
+    ready = pack_frame(b"\x05READY\x0bSocket-Type\x00\x00\x00\x04XPUB", command=True)
+    endpoint, thread = serve(GREETING + ready + pack_frame(b"face/frame/", more=True) + pack_frame(packet))
+    feed = Feed(endpoint)
+    until(lambda: "update the older one" in feed.state, lambda: assert_no_frames(feed))
+    feed.close()
+    thread.join(2)
+
+
+def assert_no_frames(feed: Feed) -> None:
+    assert feed.poll() == []
+
+
+def test_local_sockets_work_too(tmp_path: Path) -> None:
+    publishing = pytest.importorskip("tracker.publishing.publisher", reason="the tracker is not in this Python")
+    from tests.blender import stage
+    from tracker.publishing.config import PublishConfig
+    from tracker.publishing.describe import describe_model
+
+    endpoint = f"ipc://{tmp_path / 'faces'}"
+    config = PublishConfig(bind=endpoint, latest=None, control=None)
+    with publishing.Publisher(config, describe_model(stage.MODEL)) as publisher:
+        feed = Feed(endpoint)
+        until(lambda: feed.poll(), lambda: publisher.publish(stage.frame(3)))
+        feed.close()
+
+
 def test_control_requests_are_answered_later(stage: Callable[..., Stage]) -> None:
     publisher = stage()
     request = ControlRequest(publisher.control, "recenter")

@@ -120,6 +120,7 @@ def test_mixtures_stay_near_the_face_model(head) -> None:  # type: ignore[no-unt
         )
         mixed = neutral + np.tensordot(weights, posed - neutral, axes=1)
         worst.append(np.linalg.norm(mixed - truth @ rotation.T, axis=1).max())
+    print(f"worst point, mean of 20 mixtures: {1000 * np.mean(worst):.2f} mm, largest {1000 * np.max(worst):.2f} mm")
     assert np.mean(worst) < 0.003
 
 

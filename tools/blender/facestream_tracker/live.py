@@ -94,6 +94,9 @@ class Session:
         head = settings.face
         if head is None or not is_built_from(head, name) or time.monotonic() < self._shaped_at + _SHAPE_EVERY_S:
             return
+        if head.mode == "EDIT":
+            # Leaving edit mode would write the old shape back.
+            return
         version = (head.name, str(schema["stream"]), face_id, known[0])
         if version == self._shape_version:
             return

@@ -47,7 +47,7 @@ class FACESTREAM_PT_stream(_Panel):
         layout.prop(settings, "face_id", text="Follow face (0: largest)")
         row = layout.row()
         row.operator("facestream.recenter", icon="PIVOT_CURSOR")
-        row.operator("facestream.add_camera", icon="CAMERA_DATA")
+        row.operator("facestream.add_camera", text="Match Camera", icon="CAMERA_DATA")
         if session.note:
             _lines(layout, session.note, context, "INFO")
 
