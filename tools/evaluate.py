@@ -7,6 +7,7 @@
     python tools/evaluate.py expressions    does a smile come out as a smile? known performances and labelled clips
     python tools/evaluate.py conditions     how landmarks suffer from size, light, blur and grain, for `tracker hello`
     python tools/evaluate.py identity       does identity hold still, and tell people apart? What does enrolling buy?
+    python tools/evaluate.py two-pass       does knowing shape and skin beforehand help? `process` in one pass and in two
     python tools/evaluate.py people         is another person noticed, and one person never taken for two?
     python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
     python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
@@ -46,6 +47,7 @@ from tools.evaluation import (
     stills,
     synthetic,
     tracking_models,
+    two_pass,
 )
 from tools.evaluation.appearance import question as appearance
 from tools.evaluation.expression_material import KINDS, Kind, Studio
@@ -128,6 +130,10 @@ def run_models(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_registration(args: argparse.Namespace) -> dict[str, Any]:
     return registration.evaluate(quick=args.quick)
+
+
+def run_two_pass(args: argparse.Namespace) -> dict[str, Any]:
+    return two_pass.evaluate(quick=args.quick)
 
 
 def run_people(args: argparse.Namespace) -> dict[str, Any]:
@@ -228,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
         ("robustness", run_robustness, "frames lost and invented"),
         ("conditions", run_conditions, "what landmarks suffer from"),
         ("expressions", run_expressions, "precision and recall of expressions, left and right apart"),
+        (
+            "two-pass",
+            run_two_pass,
+            "one pass over a clip and two: shape, first second, jitter, occluder from the first frame on",
+        ),
         ("appearance", run_appearance, "skin, light and occlusion, and what they do for the fit"),
         ("identity", run_identity, "drift, and the difference between people"),
         ("people", run_people, "another person noticed, one person never taken for two"),

@@ -12,7 +12,7 @@ from time import perf_counter_ns
 
 from threadpoolctl import threadpool_limits
 
-from tracker.appearance import AppearanceStage, LearnedSkin, SkinPoints
+from tracker.appearance import AppearanceStage, Explained, LearnedSkin, SkinPoints
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
 from tracker.detection import FaceDetector, FaceFollower
@@ -91,6 +91,10 @@ class FrameTracker:
     def skin_of(self, face_id: int) -> LearnedSkin | None:
         """What is known about the skin of a face; None when that is nothing yet, or appearance is off."""
         return None if self._appearance is None else self._appearance.learned(face_id)
+
+    def explained(self, face_id: int) -> Explained | None:
+        """The last frame of a face as skin and light explain it; None where that could not be told, or appearance is off."""
+        return None if self._appearance is None else self._appearance.explained(face_id)
 
     def expect(self, enrolment: Enrolment | None) -> None:
         """Forget all faces and take the first one to be this person from its first frame on; its skin is not learned any more.

@@ -192,6 +192,9 @@ def test_wrong_kinds_and_lights(clip: Path, take: Path, tmp_path: Path, capsys: 
     line = fails(capsys, 2, *base, "--relight", "lefft")
     assert "did you mean left?" in line and "rotating" in line
     assert "no light 'no_such_take.npz'" in fails(capsys, 2, *base, "--relight", "no_such_take.npz")
+    assert "at most 9 tiles, got 10" in fails(
+        capsys, 2, *base, "--what", "video,all,light", "--relight", ",".join(PRESETS)
+    )
     assert not (tmp_path / "o.mp4").exists()
 
 

@@ -165,7 +165,7 @@ def test_wrong_usage(clip: Path, take: Path, tmp_path: Path, capsys: pytest.Capt
     out = ("-o", tmp_path / "o.mp4")
     assert "give -o overlay.mp4" in fails(capsys, 2, *base)
     assert "expected a name ending in .mp4" in fails(capsys, 2, *base, "-o", tmp_path / "o.gif")
-    assert ".png" in fails(capsys, 2, *base, "--picture", tmp_path / "p.jpg")
+    assert ".png" in fails(capsys, 2, *base, "--picture", tmp_path / "p.gif")
     assert "--picture" in fails(capsys, 2, *base, *out, "--frame", "3")
     assert "--start < --end" in fails(capsys, 2, *base, *out, "--start", "2", "--end", "1")
     assert "has no frame from --start" in fails(capsys, 2, *base, *out, "--start", "1000")

@@ -40,11 +40,11 @@ def write(path: Path, model: FaceModel, albedo: Albedo) -> Path:
     import numpy as np
 
     from tracker.appearance import albedo_uv, place_points
-    from tracker.rendering.png import write_png
+    from tracker.rendering.picture_file import write_picture
     from tracker.srgb import to_codes
 
     texture, seen = albedo_uv(model, place_points(model), albedo, MAP_SIZE)
     beside = path.with_name(f"{path.stem}-coverage.png")
-    write_png(path, to_codes(texture))
-    write_png(beside, np.round(seen * 255.0).astype(np.uint8))
+    write_picture(path, to_codes(texture))
+    write_picture(beside, np.round(seen * 255.0).astype(np.uint8))
     return beside

@@ -41,7 +41,7 @@ examples:
   tracker render take.npz --video clip.mp4 --picture f40.png --frame 40
   tracker render take.npz --video clip.mp4 -o skin.mp4 --what albedo,light,shading,occlusion
   tracker render take.npz --video clip.mp4 -o evening.mp4 --relight warm
-  tracker render take.npz --video clip.mp4 -o both.mp4 --what video --relight rotating
+  tracker render take.npz --video clip.mp4 -o both.mp4 --what video --relight left,right,rotating
   tracker render take.npz --video clip.mp4 -o there.mp4 --relight other_take.npz
 
 --what mesh is the fitted surface, wire its contours with irises and gaze, landmarks the points that the network saw
@@ -73,12 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "with commas between become tiles (default all; with --relight only that)",
     )  # fmt: skip
     parser.add_argument(
-        "--relight", metavar="LIGHT|TAKE",
-        help="the face under another light: left, right, top, below, warm, cold, rotating, or the light of another take",
+        "--relight", metavar="LIGHTS",
+        help="the face under another light: left, right, top, below, warm, cold, rotating, or the file of another take for its "
+        "light; several with commas between",
     )  # fmt: skip
     parser.add_argument(
-        "--picture", metavar="PNG", type=Path,
-        help="also write one picture: frame, overlay, head from the side, expression bars",
+        "--picture", metavar="FILE", type=Path,
+        help="also write one picture, .png or .jpg: frame, overlay, head from the side, expression bars",
     )  # fmt: skip
     parser.add_argument(
         "--frame",
@@ -107,14 +108,19 @@ def run(args: argparse.Namespace) -> int:
     from tracker.face_model import load_face_model, load_named_model
     from tracker.recording import read_take
     from tracker.rendering.appearance import APPEARANCE
-    from tracker.rendering.tiles import Relighting, Tiles, parse_what
+    from tracker.rendering.tiles import MOST_TILES, Relighting, Tiles, parse_what
 
     kinds = parse_what(args.what or "all") if args.what or not args.relight else ()
-    relighting = None
-    if args.relight:
+    names = [name.strip() for name in (args.relight or "").split(",") if name.strip()]
+    if len(kinds) + len(names) > MOST_TILES:
+        raise ConfigError(
+            f"--what and --relight together make at most {MOST_TILES} tiles, got {len(kinds) + len(names)}"
+        )
+    relightings = []
+    if names:
         from tracker.appearance.lamps import relighting as light_of
 
-        relighting = Relighting(Path(args.relight).stem, light_of(args.relight))
+        relightings = [Relighting(Path(name).stem, light_of(name)) for name in names]
     take = read_take(args.take)
     made_with = take.meta["model"]
     model = (
@@ -124,11 +130,11 @@ def run(args: argparse.Namespace) -> int:
     )
     _check_take(take, model)
     revisit = None
-    if relighting or any(kind in APPEARANCE for kind in kinds):
+    if relightings or any(kind in APPEARANCE for kind in kinds):
         from tracker.appearance.revisit import Revisit
 
         revisit = Revisit(take, model)
-    tiles = Tiles(model, kinds, None if revisit is None else revisit.stage.points, relighting)
+    tiles = Tiles(model, kinds, None if revisit is None else revisit.stage.points, relightings)
     job = _Job(args, take, model, tiles, revisit)
     if revisit is not None and not revisit.has_skin:
         job.learn(revisit)
@@ -148,7 +154,7 @@ class _Job:
     def make_picture(self) -> None:
         """Write the panel of one frame."""
         from tracker.rendering.panel import picture, tiled_picture
-        from tracker.rendering.png import write_png
+        from tracker.rendering.picture_file import write_picture
 
         wanted = self._picture_row()
         shown: tuple[Frame, FrameResult] | None = None
@@ -174,7 +180,7 @@ class _Job:
         else:
             time_s = float(_time_s(result) - _time_s(self.take.frame(0)))
             panel = tiled_picture(frame.image, result.camera, face, self.model, self.tiles, time_s=time_s)
-        write_png(self.args.picture, panel)
+        write_picture(self.args.picture, panel)
         _say(f"{self.args.picture}: frame {wanted}, {panel.shape[1]}x{panel.shape[0]}")
 
     def make_video(self) -> int:
@@ -331,8 +337,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("give -o overlay.mp4, --picture picture.png or both")
     if args.output is not None and args.output.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"cannot write {args.output}: expected a name ending in {', '.join(SUFFIXES)}")
-    if args.picture is not None and args.picture.suffix.lower() != ".png":
-        raise ConfigError(f"cannot write {args.picture}: --picture wants a name ending in .png")
+    if args.picture is not None and args.picture.suffix.lower() not in (".png", ".jpg"):
+        raise ConfigError(f"cannot write {args.picture}: --picture wants a name ending in .png or .jpg")
     if args.frame is not None and args.picture is None:
         raise ConfigError("--frame says which frame --picture shows; give --picture FILE.png too")
     if args.start < 0.0 or (args.end is not None and args.end <= args.start):

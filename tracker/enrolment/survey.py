@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tracker.appearance.learned import LearnedSkin
+from tracker.appearance.typical import TypicalSkin
 from tracker.camera import Camera
 from tracker.enrolment.enroller import Enroller
 from tracker.enrolment.file import Enrolment
@@ -13,6 +14,7 @@ from tracker.errors import EnrolmentError
 from tracker.types import Frame, FrameResult
 
 if TYPE_CHECKING:
+    from tracker.appearance.stage import Explained
     from tracker.tracking import FrameTracker
 
 
@@ -27,6 +29,8 @@ class Survey:
         self._tracker = tracker
         self._face_id: int | None = None
         self._skin: LearnedSkin | None = None
+        self._typical = TypicalSkin()
+        self._explained: Explained | None = None
         self.enroller = Enroller(tracker.fitted_model, tracker.set_name)
 
     def look(self, frame: Frame) -> FrameResult:
@@ -46,10 +50,16 @@ class Survey:
             )
         self._face_id = seen.face_id
         self._skin = self._tracker.skin_of(seen.face_id) or self._skin
+        explained = self._tracker.explained(seen.face_id)
+        if explained is not None and explained is not self._explained:
+            self._typical.add(explained)
+            self._explained = explained
         camera = Camera.for_image(frame.width, frame.height, self._tracker.config.focal_for(frame.width))
         self.enroller.add(seen, camera, cut=encoded.cut)
         return result
 
     def with_skin(self, enrolment: Enrolment) -> Enrolment:
         """An enrolment of the same person with what is known about the skin."""
-        return enrolment if self._skin is None else replace(enrolment, albedo=self._skin.to_array())
+        if self._skin is None:
+            return enrolment
+        return replace(enrolment, albedo=self._typical.refined(self._skin).to_array())

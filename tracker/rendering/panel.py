@@ -203,7 +203,7 @@ def tiled_picture(
     for kind in tiles.kinds:
         if kind == "video":
             continue
-        columns.append((tiles.title(kind), tiles.tile(kind, crop, view, [local], time_s)))
+        columns.append((kind, tiles.tile(kind, crop, view, [local], time_s)))
         texture = tiles.albedo_map(face) if kind == "albedo" else None
         if texture is not None:
             sized = cv2.resize(texture, (inner, inner), interpolation=cv2.INTER_CUBIC)

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from tracker.appearance.points import SkinPoints
 
 KINDS: Final = ("video", *WHAT, *APPEARANCE)
-RELIT: Final = "relit"
 _IN_A_ROW: Final = 3
-_MOST: Final = 9
+MOST_TILES: Final = 9
 
 
 def parse_what(text: str) -> tuple[str, ...]:
@@ -43,8 +42,8 @@ def parse_what(text: str) -> tuple[str, ...]:
             raise ConfigError(
                 f"--what '{kind}'{guess}: expected one or more of {', '.join(KINDS)}, with commas between"
             )
-    if not 1 <= len(kinds) <= _MOST:
-        raise ConfigError(f"--what takes 1 to {_MOST} kinds of {', '.join(KINDS)}, got {len(kinds)}")
+    if not 1 <= len(kinds) <= MOST_TILES:
+        raise ConfigError(f"--what takes 1 to {MOST_TILES} kinds of {', '.join(KINDS)}, got {len(kinds)}")
     return kinds
 
 
@@ -62,8 +61,8 @@ class Tiles:
     Args:
         model: the face model that the faces were fitted with.
         kinds: of ``KINDS``; what an ``Overlay`` draws, the plain video, or appearance.
-        points: the model's skin points; needed for appearance and ``relighting``.
-        relighting: adds a tile of the faces under this light.
+        points: the model's skin points; needed for appearance and ``relightings``.
+        relightings: each adds a tile of the faces under that light.
     """
 
     def __init__(
@@ -71,10 +70,10 @@ class Tiles:
         model: FaceModel,
         kinds: Sequence[str],
         points: SkinPoints | None = None,
-        relighting: Relighting | None = None,
+        relightings: Sequence[Relighting] = (),
     ) -> None:
-        self.kinds: tuple[str, ...] = (*kinds, RELIT) if relighting else tuple(kinds)
-        self._relighting = relighting
+        self.kinds: tuple[str, ...] = (*kinds, *(f"relit: {each.name}" for each in relightings))
+        self._lights = dict(zip(self.kinds[len(kinds) :], (each.light for each in relightings), strict=True))
         self._overlays: dict[str, Overlay] = {kind: Overlay(model, kind) for kind in WHAT if kind in kinds}
         self._view = None if points is None else AppearanceView(model, points)
         self.columns = min(len(self.kinds), 2 if len(self.kinds) == 4 else _IN_A_ROW)
@@ -102,7 +101,7 @@ class Tiles:
             part[:] = padded(tile, width, height)
             if len(tiles) > 1:
                 letters = min(15.0, max(8.0, height / 40.0))
-                paint.pill(part, self.title(kind), 0.8 * letters, 0.8 * letters, letters, (240, 246, 250), (12, 16, 24))
+                paint.pill(part, kind, 0.8 * letters, 0.8 * letters, letters, (240, 246, 250), (12, 16, 24))
         if footer:
             Overlay.footer(out, footer, height)
         return out
@@ -112,19 +111,14 @@ class Tiles:
         """What draws the one and only tile, where that is an overlay."""
         return self._overlays.get(self.kinds[0]) if len(self.kinds) == 1 else None
 
-    def title(self, kind: str) -> str:
-        """What a tile is called."""
-        return f"relit: {self._relighting.name}" if kind == RELIT and self._relighting else kind
-
     def tile(self, kind: str, image: Image, camera: Camera, faces: Sequence[Face], time_s: float = 0.0) -> Image:
         """One of ``kinds``."""
         if kind in self._overlays:
             return self._overlays[kind].draw(image, camera, faces)
         if kind == "video" or self._view is None:
             return image.copy()
-        if kind == RELIT:
-            assert self._relighting is not None
-            return self._view.relit(image, camera, faces, self._relighting.light, time_s)
+        if kind in self._lights:
+            return self._view.relit(image, camera, faces, self._lights[kind], time_s)
         return self._view.draw(cast(AppearanceWhat, kind), image, camera, faces)
 
     def _inset(self, kind: str, tile: Image, faces: Sequence[Face]) -> Image:
