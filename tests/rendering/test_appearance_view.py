@@ -18,6 +18,7 @@ from tracker.appearance.light import exposure_of, shade, white_balance_of
 from tracker.cli import main
 from tracker.face_model import FaceModel
 from tracker.recording import open_writer, read_take
+from tracker.recording.replay import skin_uv
 from tracker.rendering.appearance import AppearanceView
 from tracker.rendering.lightprobe import ball, environment
 from tracker.srgb import LINEAR
@@ -212,6 +213,18 @@ def test_skin_that_cannot_be_told_from_light(
 def test_brightness_is_kept_by_any_light() -> None:
     present = Illumination(LEFT, 0.42, np.ones(3, np.float32))
     assert exposure_of(as_bright_as(RIGHT, present)) == pytest.approx(0.42, rel=1e-4)
+
+
+def test_where_the_points_of_an_albedo_lie_follows_from_the_model(
+    take: Path, take_with_skin: Path, stage: AppearanceStage
+) -> None:
+    with_skin = read_take(take_with_skin)
+    uv = skin_uv(with_skin)
+    assert uv is not None
+    np.testing.assert_array_equal(uv, stage.points.uv)
+    assert skin_uv(read_take(take)) is None
+    for change in ({"model": {**with_skin.meta["model"], "sha256": "0" * 64}}, {"settings": {"face_model": "nobody"}}):
+        assert skin_uv(replace(with_skin, meta={**with_skin.meta, **change})) is None
 
 
 def test_a_take_keeps_what_revisiting_needs(take_with_skin: Path) -> None:

@@ -18,7 +18,7 @@ class Revisit:
 
     def __init__(self, take: Take, model: FaceModel) -> None:
         self.stage = AppearanceStage(model)
-        self._recorded = take.header.regions is not None
+        self._recorded = take.header.regions is not None and "albedo_face_id" in take.arrays
         if self._recorded and (take.meta.get("settings") or {}).get("flame"):
             # Its albedo is at the points of the head that was fitted, not at those of the model it is given in.
             self._recorded = False

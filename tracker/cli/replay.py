@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker.publishing.control import ControlServer
     from tracker.publishing.publisher import Publisher
     from tracker.recording import read_take
-    from tracker.recording.replay import check_contents, check_speed, describe_take_model, replay
+    from tracker.recording.replay import check_contents, check_speed, describe_take_model, replay, skin_uv
 
     check_speed(args.speed)
     take = read_take(args.take)
@@ -66,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
     status = _StatusLine(args.quiet)
     with ExitStack() as stack:
         regions = take.header.regions or ()
-        publisher = stack.enter_context(Publisher(publishing, describe_take_model(take), regions=regions))
+        description = describe_take_model(take)
+        publisher = stack.enter_context(Publisher(publishing, description, regions=regions))
+        places = skin_uv(take)
+        if places is not None:
+            publisher.set_model(description, regions, places)
         if publishing.control is not None:
             handlers = {"schema": lambda request: publisher.schema, "stop": lambda request: _stop(stop)}
             stack.enter_context(ControlServer(publishing.control, handlers, security=publisher.security))

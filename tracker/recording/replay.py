@@ -11,13 +11,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, FaceModelError
 from tracker.face_model.model import JOINT_NAMES
 from tracker.publishing.config import PublishConfig
 from tracker.publishing.publisher import Publisher
 from tracker.publishing.schema import ModelDescription
 from tracker.recording.take import Take
-from tracker.types import FrameResult
+from tracker.types import Float32, FrameResult
 
 _STATUS_PERIOD_S = 0.5
 _DEFAULT_FRAME_NS = 33_333_333
@@ -52,6 +52,27 @@ def describe_take_model(take: Take) -> ModelDescription:
     return replace(
         description, landmark_set=str(take.meta["landmark_set"]), landmark_count=int(take["landmarks"].shape[1])
     )
+
+
+def skin_uv(take: Take) -> Float32 | None:
+    """Texture coordinates (P, 2) of the points that a take's albedo is at, which follow from the face model.
+
+    None for takes without appearance, and where the very face model that they were made with is not at hand.
+    """
+    settings = take.meta.get("settings") or {}
+    if take.header.regions is None or "albedo" not in take.arrays or settings.get("flame"):
+        return None
+    from tracker.appearance import place_points
+    from tracker.face_model import load_face_model
+
+    try:
+        model = load_face_model(str(settings.get("face_model", "builtin")))
+    except FaceModelError:
+        return None
+    if model.sha256 != take.meta["model"]["sha256"]:
+        return None
+    points = place_points(model)
+    return points.uv if points.count == take["albedo"].shape[1] else None
 
 
 def check_contents(take: Take, config: PublishConfig) -> None:
