@@ -60,7 +60,9 @@ def write_parquet_to(file: IO[bytes], arrays: Mapping[str, Array], meta: Mapping
             "columns_json": json.dumps(shapes),
         }
     )
-    parquet.write_table(table, file, compression="zstd", row_group_size=_ROWS_PER_GROUP, write_page_checksum=True)
+    parquet.write_table(
+        table, file, compression="zstd", row_group_size=_ROWS_PER_GROUP, write_page_checksum=True, use_dictionary=False
+    )
 
 
 def _is_per_frame(name: str, array: Array, frames: int) -> bool:
