@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker convert take.npz short.npz --start 2 --end 5.5
   tracker convert take.npz.part                       finish what a crash has cut off: take.npz
 
-npz, parquet and mcap keep everything, jsonl all but digits beyond the eighth, csv what fits a table; the other formats are not
+npz and parquet keep everything, mcap and jsonl all but digits beyond the eighth, csv what fits a table; the others are not
 takes and cannot be converted back (docs/takes.md says what each keeps). BVH and Live Link CSV hold one person: the one who
 is there most, or --face ID. Where nobody is seen, values are held. Ctrl-C leaves nothing half.
 """
