@@ -56,7 +56,7 @@ lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
 	$(PIP) install --quiet uv
 	$(BIN)/uv $(LOCK) pyproject.toml requirements/runtime.in -o requirements/runtime.txt
 	$(BIN)/uv $(LOCK) pyproject.toml --extra dev -c requirements/runtime.txt requirements/runtime.in -o requirements/dev.txt
-	$(BIN)/uv $(LOCK) --python-version 3.11 requirements/blender.in -o requirements/blender.txt
+	$(BIN)/uv $(LOCK) requirements/blender.in -o requirements/blender.txt
 	$(BIN)/uv $(LOCK) requirements/peers.in -o requirements/peers.txt
 	$(BIN)/uv $(LOCK) requirements/peers-facemesh.in -o requirements/peers-facemesh.txt
 
