@@ -181,8 +181,8 @@ class Enroller:
         enrolment = Enrolment(
             model_name=self._model.name,
             model_sha256=self._model.sha256,
-            identity=solved.identity.astype(np.float32),
-            covariance=belief.covariance,
+            identity=self._fitter.modes.coefficients(solved.identity).astype(np.float32),
+            covariance=self._fitter.modes.covariance(belief.covariance),
             rotations=np.stack([view.state.rotation for view in solved.views]),
             misfit=float(np.median(misfits)),
             focal_per_width=camera.focal_px / camera.width if focal_known or (focal and focal.observed) else None,

@@ -13,6 +13,7 @@ from tracker.face_model import FaceModel
 from tracker.fitting.covering import Covering, HeldExpression, gated, lowered
 from tracker.fitting.expression_prior import ExpressionPrior, gaze_coupling, shown_by_landmarks
 from tracker.fitting.identity import IdentityBelief, IdentityConfig, PersonWatch, shape_metric
+from tracker.fitting.identity_modes import IdentityModes
 from tracker.fitting.landmark_model import LandmarkModel
 from tracker.fitting.lids import Lids
 from tracker.fitting.mapped_prior import MappedPrior, has_own_expressions
@@ -39,6 +40,7 @@ class FitConfig:
     correlated_landmarks: float = 1.2
     """How many landmarks err together: the factor by which the landmark term is scaled down."""
     warm_iterations: int = 2
+    keyframe_iterations: int = 2
     cold_rigid_iterations: int = 8
     cold_iterations: int = 20
     restart_residual: float = 0.12
@@ -70,7 +72,8 @@ class FaceFitter:
 
     def __init__(self, model: FaceModel, set_name: str, config: FitConfig | None = None) -> None:
         self._config = config or FitConfig()
-        self._points = LandmarkModel(model, set_name, shown_by_landmarks(model.expression_names))
+        self.modes = IdentityModes(model, set_name)
+        self._points = LandmarkModel(model, set_name, shown_by_landmarks(model.expression_names), self.modes)
         self._trusted = np.flatnonzero(self._points.weight > _TRUSTED_WEIGHT)
         self.solver = Solver(self._points, model.expression_bounds)
         self._prior = ExpressionPrior(model.expression_names)
@@ -84,7 +87,7 @@ class FaceFitter:
         self._lids = Lids(set_name)
         self._rest = RestingFace(self._points, set_name, model.expression_names)
         metric = shape_metric(self._points.neutral_points(), self._points.identity_basis)
-        self.identity = IdentityBelief(metric, identity)
+        self.identity = IdentityBelief(metric, identity, self.modes)
         self._watch = PersonWatch()
         self.people = 1
         """How many persons this has followed; it grows when the one before is forgotten."""
@@ -92,6 +95,7 @@ class FaceFitter:
         rest = np.zeros(model.expression_count, np.float32)
         self._held = HeldExpression(np.abs(self._points.expression_jacobian(rest)).sum(axis=0))
         self._doubt = 0.0
+        self._shape: tuple[Float32, Float32] | None = None
         self._state: FitState | None = None
         self._camera: Camera | None = None
         self._age = 0
@@ -161,7 +165,7 @@ class FaceFitter:
             )
         return FittedFace(
             state=state,
-            identity=self._points.identity,
+            identity=self.shape,
             identity_version=self.identity.version,
             identity_state=self.identity.state,
             residual_px=residual_px,
@@ -176,13 +180,16 @@ class FaceFitter:
     @property
     def shape(self) -> Float32:
         """The identity (Ni,) that faces are fitted with."""
-        return self._points.identity
+        if self._shape is None or self._shape[0] is not self._points.identity:
+            modes = self._points.identity
+            self._shape = (modes, self.modes.coefficients(modes).astype(np.float32))
+        return self._shape[1]
 
     def adopt(self, enrolment: Enrolment) -> None:
         """Take the face to be the enrolled person's from now on, until it fits badly."""
         self.identity.adopt_enrolment(enrolment)
         self._watch.reset(enrolment.misfit)
-        self._points.set_identity(enrolment.identity)
+        self._points.set_identity(self.identity.mean.astype(np.float32))
         self.enrolment = enrolment
         self.restart()
 
@@ -261,7 +268,7 @@ class FaceFitter:
             # A face that something is in front of, or was a frame ago, teaches nothing about the person.
             return solution
         if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
-            return self._solve_identity(camera, target, solution.state, iterations=4)
+            return self._solve_identity(camera, target, solution.state, self._config.keyframe_iterations)
         return solution
 
     def _solve_identity(self, camera: Camera, target: Target, start: FitState, iterations: int) -> Solution:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.enrolment.file import Enrolment
+from tracker.fitting.identity_modes import IdentityModes
 from tracker.fitting.residuals import IdentityPrior
 from tracker.fitting.solver import Solution
 from tracker.types import IdentityState
@@ -83,8 +84,13 @@ class IdentityBelief:
     share never count as independent ones.
     """
 
-    def __init__(self, metric: Float64, config: IdentityConfig | None = None) -> None:
-        """``metric``: (Ni, Ni) of ``shape_metric``, the measure of ``confidence``."""
+    def __init__(
+        self, metric: Float64, config: IdentityConfig | None = None, modes: IdentityModes | None = None
+    ) -> None:
+        """``metric``: (Ni, Ni) of ``shape_metric``, the measure of ``confidence``. ``modes`` tell what the identity here is made of
+        and what is published; without, both are the same.
+        """
+        self._modes = modes
         self._config = config or IdentityConfig()
         self._metric = metric
         self._count = metric.shape[0]
@@ -136,7 +142,9 @@ class IdentityBelief:
                 confidence=min(max(1.0 - unknown, 0.0), 1.0),
                 frozen=self.frozen,
                 keyframes=self.keyframe_count,
-                sigma=np.minimum(np.sqrt(np.diag(covariance)), 1.0).astype(np.float32),
+                sigma=np.minimum(np.sqrt(np.diag(covariance)), 1.0).astype(np.float32)
+                if self._modes is None
+                else self._modes.sigma(covariance),
             )
         return self._state
 
@@ -209,8 +217,11 @@ class IdentityBelief:
     def adopt_enrolment(self, enrolment: Enrolment) -> None:
         """Believe an enrolment made with the same face model."""
         count = self._config.prior_weight / self._config.published_evidence
-        evidence = count * (np.linalg.inv(enrolment.covariance) - np.eye(self._count))
-        self.adopt(enrolment.identity.astype(np.float64), 0.5 * (evidence + evidence.T), enrolment.rotations)
+        evidence = count * (np.linalg.inv(enrolment.covariance) - np.eye(len(enrolment.covariance)))
+        evidence, mean = 0.5 * (evidence + evidence.T), enrolment.identity.astype(np.float64)
+        if self._modes is not None:
+            evidence, mean = self._modes.modes_information(evidence), self._modes.modes_of(mean)
+        self.adopt(mean, evidence, enrolment.rotations)
 
     def settle(self, moved_m: float) -> None:
         """Freeze when the last keyframes hardly moved the relaxed landmarks; ``moved_m``: the RMS motion by the last one."""

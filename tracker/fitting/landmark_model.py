@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.face_model.model import EYE_LEFT, EYE_RIGHT, JAW, NECK, FaceModel
+from tracker.fitting.identity_modes import IdentityModes
 from tracker.fitting.landmark_choice import choose_points
 from tracker.rotations import left_jacobian, matrix_from_rotvec
 
@@ -52,10 +53,13 @@ class LandmarkModel:
     Identity changes rarely: ``set_identity`` folds it into the constant part, ``evaluate`` then costs one small
     matrix-vector product. Points are in an order of its own, by the joint that moves them: ``order`` (L,) gives the index in the
     landmark set of each; L counts the chosen points here. ``response`` (Ne,) is how much of each expression the landmarks show:
-    an encoder whose irises move half as far as the eyes shows half of a glance.
+    an encoder whose irises move half as far as the eyes shows half of a glance. Given ``modes``, identity is those (M,) here,
+    not the model's coefficients.
     """
 
-    def __init__(self, model: FaceModel, set_name: str, response: Float32 | None = None) -> None:
+    def __init__(
+        self, model: FaceModel, set_name: str, response: Float32 | None = None, modes: IdentityModes | None = None
+    ) -> None:
         embedding = model.embedding(set_name)
         chosen = choose_points(set_name, embedding.weight)
         corners = model.faces[embedding.faces[chosen]]
@@ -69,18 +73,20 @@ class LandmarkModel:
         self.weight: Float32 = embedding.weight[self.order]
         self.count = int(corners.shape[0])
         self.expression_count = model.expression_count
-        self.identity_count = model.identity_count
         self._template = _interpolate(barycentric, model.template[corners])
         self.expression_basis = _interpolate(barycentric, model.expression_basis[corners])
         self.identity_basis = _interpolate(barycentric, model.identity_basis[corners])
+        if modes is not None:
+            self.identity_basis = modes.reduced(self.identity_basis)
+        self.identity_count = int(self.identity_basis.shape[2])
         self._correctives = _interpolate(barycentric, _correctives(model)[corners])
-        self._joints = {joint: _compile_joint(model, corners, barycentric, joint) for joint in MOVING_JOINTS}
+        self._joints = {joint: _compile_joint(model, corners, barycentric, joint, modes) for joint in MOVING_JOINTS}
         if response is not None:
             self.expression_basis *= response
             for part in self._joints.values():
                 part.expression[:] *= response
                 part.drive[:] *= response[part.drivers]
-        self._identity = np.zeros(model.identity_count, np.float32)
+        self._identity = np.zeros(self.identity_count, np.float32)
         self._shaped = self._template
         self._joint_shaped = {joint: points.template for joint, points in self._joints.items()}
         self._effective = self.expression_basis.copy()
@@ -203,7 +209,11 @@ def _interpolate(barycentric: NDArray[np.float64], values: NDArray[np.floating])
 
 
 def _compile_joint(
-    model: FaceModel, corners: NDArray[np.int32], barycentric: NDArray[np.float64], joint: int
+    model: FaceModel,
+    corners: NDArray[np.int32],
+    barycentric: NDArray[np.float64],
+    joint: int,
+    modes: IdentityModes | None,
 ) -> _JointPoints:
     weighted = barycentric * model.skin_weights[corners, joint]
     share = weighted.sum(axis=1)
@@ -216,6 +226,8 @@ def _compile_joint(
     # The arm is measured from the joint, which moves with identity too, and in FLAME with expression.
     template -= model.joint_template[joint][:, None] * share
     identity -= model.joint_identity[joint][:, None, :] * share[None, :, None]
+    if modes is not None:
+        identity = modes.reduced(identity)
     expression = _interpolate(weighted, model.expression_basis[corners])
     if model.joint_expression is not None:
         expression -= model.joint_expression[joint][:, None, :] * share[None, :, None]
