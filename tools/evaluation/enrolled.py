@@ -90,9 +90,13 @@ def renders(model: FaceModel, follower: Follower, people: int, every: int) -> di
         for seen in encoded:
             for observation in seen.observations:
                 fitter.fit(observation, subject.camera)
-        error = fitter.identity.mean - subject.identity
+        error = fitter.shape - subject.identity
         scores.append(float(np.sqrt(np.mean((error / fitter.identity.state.sigma) ** 2))))
-        shapes.append(float(np.sqrt(error @ metric @ error / np.trace(metric @ fitter.identity.covariance))))
+        shapes.append(
+            float(
+                np.sqrt(error @ metric @ error / np.trace(metric @ fitter.modes.covariance(fitter.identity.covariance)))
+            )
+        )
     return {
         "live_mm": round(float(np.mean(live)), 3),
         "enrolled_mm": round(float(np.mean(enrolled)), 3),

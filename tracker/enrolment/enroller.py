@@ -154,7 +154,7 @@ class Enroller:
         chosen = [self._seen[index].view for index in choose_views(rotations, expressions, usable, views)]
         if len(chosen) < 2:
             raise EnrolmentError("the face is too unclear in this clip: more light, nearer, nothing in front of it")
-        solver, prior_weight = self._fitter.solver, self._config.identity.prior_weight
+        solver, prior_weight = self._fitter.solver, self._fitter.identity.prior_weight
         total = 1 + (0 if focal_known else len(RATIOS))
         done = 0
 

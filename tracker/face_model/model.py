@@ -40,6 +40,10 @@ class Embedding:
     """(L, 3) weights of the triangle's corners."""
     weight: Float32
     """(L,) how far each point can be trusted to mark that place, 0..1."""
+    uncertainty_m: float = 0.0
+    """By how much points are likely to lie off the places that the network means, RMS, alike in every picture: what registering a
+    foreign head left. 0 where they were placed by pictures of this very model.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ def _assemble(arrays: dict[str, NDArray[Any]], meta: dict[str, Any], sha256: str
             arrays[f"{_EMBEDDING_PREFIX}{name}_faces"].astype(np.int32),
             f32[f"{_EMBEDDING_PREFIX}{name}_barycentric"],
             f32[f"{_EMBEDDING_PREFIX}{name}_weight"],
+            float(f32.get(f"{_EMBEDDING_PREFIX}{name}_uncertainty_m", np.float32(0.0))),
         )
         for name in names
     }

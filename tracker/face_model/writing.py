@@ -110,6 +110,8 @@ def _arrays(model: FaceModel) -> dict[str, NDArray[Any]]:
         arrays[f"embedding_{name}_faces"] = embedding.faces
         arrays[f"embedding_{name}_barycentric"] = embedding.barycentric
         arrays[f"embedding_{name}_weight"] = embedding.weight
+        if embedding.uncertainty_m > 0.0:
+            arrays[f"embedding_{name}_uncertainty_m"] = np.array(embedding.uncertainty_m, np.float32)
     return {
         key: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array for key, array in arrays.items()
     }

@@ -81,7 +81,7 @@ class FaceFitter:
         # A diagonal prior is all that ARKit's expressions need; those of other models go together.
         self._mapped = MappedPrior(model) if has_own_expressions(model) else None
         self._loose = np.full(model.expression_count, np.inf, np.float32)
-        identity = self._config.identity
+        identity = self._config.identity.for_points_off_by(model.embedding(set_name).uncertainty_m)
         if self._mapped is not None:
             identity = replace(identity, novel_expression=identity.novel_expression * self._mapped.l1_per_arkit_weight)
         self._lids = Lids(set_name)
@@ -290,11 +290,7 @@ class FaceFitter:
 
     def _begin_check(self) -> None:
         identity = self.identity
-        self._check = (
-            PersonCheck(identity.evidence, identity.mean, self._config.identity.prior_weight)
-            if identity.frozen
-            else None
-        )
+        self._check = PersonCheck(identity.evidence, identity.mean, identity.prior_weight) if identity.frozen else None
 
     def _fails_check(self, camera: Camera, target: Target, solution: Solution) -> bool:
         if self._check is None or self._age % PROBE_PERIOD:

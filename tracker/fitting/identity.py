@@ -8,7 +8,7 @@ longer move the face, the belief is frozen.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,11 @@ class IdentityConfig:
 
     prior_weight: float = 15.0
     """Weight of the population prior against landmarks taken as independent. Their errors are not: with a weight of 1 the shape
-    explains noise and lands further from the truth than the mean face (docs/accuracy.md)."""
+    explains noise and lands further from the truth than the mean face (docs/accuracy.md). It holds for landmarks that lie where
+    the model has them."""
+    seen_off_m: float = 0.0005
+    """How far landmarks are seen off their places on a head that they were placed on by pictures, alike in all frames (RMS). What
+    a foreign head's points lie off besides adds to it, and weakens what landmarks tell about identity as variances do."""
     first_frames: int = 32
     """Of that many first frames ..."""
     first_stride: int = 4
@@ -50,6 +54,10 @@ class IdentityConfig:
     published_evidence: float = 0.25
     """Share of the evidence that counts in the published uncertainty. Landmarks are biased alike in all frames: with all of it,
     errors on rendered people are 1.3 times as large as predicted, with this share as large (``tools/evaluate.py identity``)."""
+
+    def for_points_off_by(self, uncertainty_m: float) -> IdentityConfig:
+        """These settings for a model whose landmarks lie off the places that the network means by so much (RMS, metres)."""
+        return replace(self, prior_weight=self.prior_weight * (1.0 + (uncertainty_m / self.seen_off_m) ** 2))
 
 
 def shape_metric(points: Float32, basis: Float32) -> Float64:
@@ -87,7 +95,7 @@ class IdentityBelief:
     def __init__(
         self, metric: Float64, config: IdentityConfig | None = None, modes: IdentityModes | None = None
     ) -> None:
-        """``metric``: (Ni, Ni) of ``shape_metric``, the measure of ``confidence``. ``modes`` tell what the identity here is made of
+        """``metric``: (Ni, Ni) of ``shape_metric``, the measure of ``confidence``. ``modes`` tell what identity is made of here
         and what is published; without, both are the same.
         """
         self._modes = modes
@@ -111,6 +119,11 @@ class IdentityBelief:
         self._state: IdentityState | None = None
         self.frozen = False
         self.version += 1
+
+    @property
+    def prior_weight(self) -> float:
+        """What the population counts against the evidence."""
+        return self._config.prior_weight
 
     @property
     def keyframe_count(self) -> int:

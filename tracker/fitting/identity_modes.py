@@ -64,7 +64,7 @@ class IdentityModes:
         return np.asarray(self._directions.T @ information @ self._directions, np.float64)
 
     def covariance(self, modes: Float64) -> Float64:
-        """(Ni, Ni) of the coefficients for the covariance (M, M) of the modes; what no mode moves is as wide as the population."""
+        """(Ni, Ni) of the coefficients for (M, M) of the modes; what no mode moves is as wide as the population."""
         if self._directions is None:
             return modes
         known = modes - np.eye(len(modes))

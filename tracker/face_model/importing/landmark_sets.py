@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,8 @@ Float64 = NDArray[np.float64]
 _DOUBTFUL: Final = 0.3
 """Weight left to points where the surfaces lie apart."""
 _APART_M: Final = 0.004
+_SURE: Final = 0.5
+"""Points that the network sees alike from all sides tell how well heads were registered; others tell of the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ def find_landmarks(
             rows = np.flatnonzero(own.weight > 0.0)
             apart = np.linalg.norm(_points(source, own) - _points(source, embedding), axis=1)[rows]
             apart = apart * correspondence.to_builtin.scale
-            embedding = Embedding(embedding.faces.copy(), embedding.barycentric.copy(), embedding.weight.copy())
+            embedding = replace(
+                embedding,
+                faces=embedding.faces.copy(),
+                barycentric=embedding.barycentric.copy(),
+                weight=embedding.weight.copy(),
+            )
             embedding.faces[rows], embedding.barycentric[rows] = own.faces[rows], own.barycentric[rows]
             # A contour point of the file slides as much as any.
             embedding.weight[rows] = np.minimum(own.weight[rows], np.maximum(embedding.weight[rows], _DOUBTFUL))
@@ -83,7 +90,19 @@ def _carried(
     weight[place.distance * correspondence.to_builtin.scale > _APART_M] *= _DOUBTFUL
     if name == "mediapipe478":
         _place_irises(source, parts, part_names, correspondence, faces, barycentric, weight)
-    return Embedding(faces.astype(np.int32), barycentric.astype(np.float32), weight.astype(np.float32))
+    return Embedding(
+        faces.astype(np.int32),
+        barycentric.astype(np.float32),
+        weight.astype(np.float32),
+        _uncertainty_m(correspondence),
+    )
+
+
+def _uncertainty_m(correspondence: Correspondence) -> float:
+    """RMS distance of the points that the network saw on both heads, metres."""
+    sure = correspondence.landmark_weight > _SURE
+    apart = correspondence.landmark_residual_m[sure]
+    return float(np.sqrt(np.mean(apart**2))) if len(apart) else 0.0
 
 
 def _place_irises(
