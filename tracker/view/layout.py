@@ -24,7 +24,7 @@ _GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "lips": ("mouthClose", "mouthFunnel", "mouthPucker", "mouthRoll", "mouthShrug", "mouthPress", "mouthLower", "mouthUpper"),
     "cheeks, nose, tongue": ("cheek", "nose", "tongue"),
 }  # fmt: skip
-_EYE_DISTANCE_M: Final = 0.42
+_EYE_DISTANCE_M: Final = 0.36
 _GLASS: Final = (96, 200, 255, 90)
 """Over the video the mesh lets the face shine through."""
 _GLASS_FACES: Final = 4
