@@ -57,7 +57,9 @@ def main() -> int:
     for name, values in rows.items():
         p50, p95, cpu, shown = np.median(values, axis=0)
         print(f"{name:14}{p50:11.1f} {p95:8.1f} {cpu:14.1f} {shown:7.0f}")
-    print(f"the view's own processes: {(children.ru_utime + children.ru_stime) / args.rounds:.1f} s of CPU a round, start included")
+    print(
+        f"the view's own processes: {(children.ru_utime + children.ru_stime) / args.rounds:.1f} s of CPU a round, start included"
+    )
     return 0
 
 
@@ -73,7 +75,9 @@ def _play(source: str, frames: int, tracker: FrameTracker, feed: ViewFeed | None
         else:
             session = LiveSession(paced, tracker, publisher, forward=feed, on_frame=feed.remember)
         started = time.process_time()
-        status = session.run(on_status=(lambda status: feed.status(status.to_message())) if feed else lambda status: None)
+        status = session.run(
+            on_status=(lambda status: feed.status(status.to_message())) if feed else lambda status: None
+        )
         cpu_ms = (time.process_time() - started) * 1e3 / frames
     return status.latency_p50_ms, status.latency_p95_ms, cpu_ms, float((feed.shown if feed else 0) - before)
 

@@ -17,6 +17,7 @@ from tracker.view.viewer import Shown, Viewer, ViewError, open_viewer, require_d
 
 SUFFIX = ".rrd"
 _FLUSH_S = 5.0
+_FAREWELL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class Display:
 
     def __init__(self, options: ViewOptions, model: FaceModel, contents: Contents) -> None:
         options.check()
-        os.environ.setdefault("RUST_LOG", "error")
+        # What goes wrong in there comes back from flushing.
+        os.environ.setdefault("RUST_LOG", "off")
         import rerun as rr
 
         with ExitStack() as stack:
@@ -114,6 +116,10 @@ class Display:
         try:
             self._recording.flush(timeout_sec=_FLUSH_S)
         except Exception as error:  # the binding's own type, which differs between versions
+            # A window that is being closed stops listening a moment before its process ends.
+            deadline_s = time.monotonic() + _FAREWELL_S
+            while self.alive and time.monotonic() < deadline_s:
+                time.sleep(0.02)
             if self.alive:
                 raise ViewError(f"the viewer takes nothing any more: {error}") from error
 
