@@ -3,7 +3,7 @@
     pip install playwright        (and a Chromium, named with --browser)
     tracker process single_face.mp4 -o single_face.npz --appearance on
     tracker view single_face.npz --video single_face.mp4 --web 9090
-    python tools/view_picture.py http://127.0.0.1:9090 docs/images/view.jpg --wait 45 --click 640,706
+    python tools/view_picture.py http://127.0.0.1:9090 docs/images/view.jpg
 
 Prints which hosts the page asked and which requests the page's policy refused.
 """
@@ -28,8 +28,7 @@ def main() -> int:
     parser.add_argument("page")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--browser", default="/usr/bin/chromium")
-    parser.add_argument("--wait", type=float, default=45.0, help="seconds until everything has been read")
-    parser.add_argument("--click", help="X,Y to click before, for example on the timeline")
+    parser.add_argument("--wait", type=float, default=75.0, help="seconds until everything has been read")
     args = parser.parse_args()
     answered, refused = set(), set()
     with sync_playwright() as playwright:
@@ -39,15 +38,6 @@ def main() -> int:
         page.on("requestfailed", lambda request: refused.add(urlparse(request.url).netloc))
         page.goto(args.page)
         time.sleep(args.wait)
-        if args.click:
-            x, y = map(float, args.click.split(","))
-            # A frame takes seconds here, and a click that begins and ends within one is not seen.
-            page.mouse.move(x, y)
-            time.sleep(3.0)
-            page.mouse.down()
-            time.sleep(5.0)
-            page.mouse.up()
-            time.sleep(args.wait / 3)
         shot = page.screenshot(timeout=120_000)
         browser.close()
     Image.open(io.BytesIO(shot)).convert("RGB").save(args.picture, quality=88)
