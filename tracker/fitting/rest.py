@@ -38,6 +38,10 @@ _ACTIVE_BROW: Final = 0.15
 _LEAST_BROW_REST: Final = 0.03
 _ACQUAINTED: Final = 8.0
 """Frames after which a brow's level is known well enough to tell a raise from it."""
+_CONVERGED: Final = 0.1
+"""Weight of looking inwards in eyes that look at a screen at arm's length: each turns by three degrees."""
+_ASIDE: Final = ("eyeLookOutLeft", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutRight")
+_VERTICAL: Final = ("eyeLookUp", "eyeLookDown", "eye_left_pitch", "eye_right_pitch")
 _SHUTTING: Final = (0.15, 0.15)
 """How far an open eye may be shut, and how much more counts as moving."""
 
@@ -69,7 +73,8 @@ class RestingFace:
             return np.flatnonzero(np.isin(model.order, indices)) if known else np.zeros(0, np.intp)
 
         self._lips, self._lids, self._brows, self._irises = points(LIPS), points(LIDS), points(BROWS), points(IRISES)
-        self._vertical = np.array([name.startswith(("eyeLookUp", "eyeLookDown")) for name in names])
+        self._vertical = np.array([name.startswith(_VERTICAL) for name in names])
+        self._aside = [names.index(name) for name in _ASIDE] if set(_ASIDE) <= set(names) else []
         self._looks = np.array([name.startswith("eyeLook") for name in names])
         self._features = np.concatenate([self._lips, self._lids, self._brows, self._irises])
         self._rigid, self._rigid_inverse = _rigid_motions(model.neutral_points()[self._features])
@@ -131,6 +136,7 @@ class RestingFace:
             return
         reference = np.where(self._looks, state.expression, expected)
         reference[self._vertical] = 0.0
+        self._converge(reference)
         away = self._model.evaluate(state.expression) - self._model.evaluate(reference)
         lateral = (observed - projected).T * np.float32(float(state.translation[2]) / camera.focal_px)
         target = away + state.rotation[:2].T.astype(np.float32) @ lateral
@@ -138,10 +144,22 @@ class RestingFace:
         self._learn_offset(self._lips, target, self._mouth_rest(hint))
         self._learn_offset(self._lids, target, open_eyes)
         self._learn_offset(self._brows, target, self._brow_rest)
-        # Sideways irises are as good as it gets, and people do look aside for long.
-        target[0, self._irises] = target[2, self._irises] = 0.0
+        # People do look aside for long, so only what parts the eyes is learned sideways.
+        sideways = target[0, self._irises]
+        target[0, self._irises] = sideways - sideways.mean() if self._aside and sideways.size else 0.0
+        target[2, self._irises] = 0.0
         self._learn_offset(self._irises, target, open_eyes)
         self._believe()
+
+    def _converge(self, reference: Float32) -> None:
+        """Let the eyes look where both look on average, as far inwards as at a screen."""
+        if not self._aside:
+            return
+        out_left, in_left, in_right, out_right = self._aside
+        both = 0.5 * float(reference[out_left] - reference[in_left] + reference[in_right] - reference[out_right])
+        left, right = both - _CONVERGED, both + _CONVERGED
+        reference[out_left], reference[in_left] = max(left, 0.0), max(-left, 0.0)
+        reference[in_right], reference[out_right] = max(right, 0.0), max(-right, 0.0)
 
     def _mouth_rest(self, hint: Float32) -> float:
         acts = hint[self._mouth_acts] - self._mean_levels[self._mouth_acts]
