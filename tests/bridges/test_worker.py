@@ -70,7 +70,7 @@ def test_a_slow_receiver_gets_the_newest_frame_and_delays_nobody(as_frame: Frame
         started_s = time.monotonic()
         for frame in frames[1:]:
             worker.offer(frame)
-        assert time.monotonic() - started_s < 0.05
+        assert time.monotonic() - started_s < 1.0, "the 49 frames would take 4.9 s if they were waited for"
     assert len(notebook.frames) == 2
     assert notebook.frames[0] is frames[0]
     assert notebook.frames[1] is frames[-1]

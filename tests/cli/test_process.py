@@ -182,7 +182,7 @@ def test_a_model_with_expressions_of_its_own_from_video_to_stream(clip, networks
     assert picture.exists()
     capsys.readouterr()
     assert main(shown) != 0
-    assert "was made with the face model 'flame-structured', not with 'builtin" in capsys.readouterr().err
+    assert "the face model 'flame-structured' (sha256 " in capsys.readouterr().err
     result = read_take(tmp_path / "flame_take.npz").frame(40)
     schema = build_schema(describe_model(model))
     packed = encode_frame(result, stream=str(uuid.uuid4()), seq=0, schema=1, t_publish_ns=0)

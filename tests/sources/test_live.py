@@ -203,5 +203,5 @@ def test_close_while_reopening_stops_trying(events: Events) -> None:
     events.wait_for("camera-lost")
     begin_s = time.monotonic()
     source.close()
-    assert time.monotonic() - begin_s < 0.5
+    assert time.monotonic() - begin_s < 5.0
     assert "camera-reopened" not in events.kinds
