@@ -9,7 +9,6 @@ left, looks up by 10 and tilts to its left shoulder by 5, half a metre away; its
 
 from __future__ import annotations
 
-import argparse
 import math
 import struct
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tools.golden_files import write_or_check  # noqa: E402
 from tools.make_golden_wire import make_face, make_result  # noqa: E402
 from tracker.bridges import babble, ifacialmocap, livelink, lsl, openseeface, opentrack, vts_parameters  # noqa: E402
 from tracker.bridges import vts_protocol as vts  # noqa: E402
@@ -106,23 +106,7 @@ def _joined(datagrams: list[bytes]) -> bytes:
 
 def main() -> int:
     """Write or check the files."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if a file differs from what it would be"
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "tests" / "golden", help="folder (default: tests/golden)")
-    args = parser.parse_args()
-    differing = 0
-    for name, content in golden_packets().items():
-        file = args.out / name
-        if file.is_file() and file.read_bytes() == content:
-            continue
-        differing += 1
-        if not args.check:
-            args.out.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        print(f"{'differs' if args.check else 'wrote'}: {file} ({len(content)} bytes)")
-    return 1 if args.check and differing else 0
+    return write_or_check(__doc__.splitlines()[0], golden_packets())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ endpoint. docs/wire.md explains every key. A change here is a change of the wire
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from dataclasses import replace
@@ -21,6 +20,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tools.golden_files import write_or_check  # noqa: E402
 from tracker.camera import Camera  # noqa: E402
 from tracker.publishing import wire  # noqa: E402
 from tracker.publishing.schema import ModelDescription, build_schema  # noqa: E402
@@ -170,23 +170,7 @@ def golden_packets() -> dict[str, bytes]:
 
 def main() -> int:
     """Write or check the files."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if a file differs from what would be written"
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "tests" / "golden", help="folder (default: tests/golden)")
-    args = parser.parse_args()
-    differing = 0
-    for name, content in golden_packets().items():
-        file = args.out / name
-        if file.is_file() and file.read_bytes() == content:
-            continue
-        differing += 1
-        if not args.check:
-            args.out.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        print(f"{'differs' if args.check else 'wrote'}: {file} ({len(content)} bytes)")
-    return 1 if args.check and differing else 0
+    return write_or_check(__doc__.splitlines()[0], golden_packets())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ any other exception is a defect of ours.
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
 
 class TrackerError(Exception):
     """Base of all errors with a message for the user. ``exit_code`` is what the command line returns."""
@@ -42,3 +45,20 @@ class ConfigError(TrackerError):
     """A setting is unknown or out of range."""
 
     exit_code = 2
+
+
+_MENDABLE: Final = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR,
+}  # fmt: skip
+_LONGEST_NAME: Final = 120
+
+
+def mendable_reason(error: OSError) -> str | None:
+    """One line about what the system refuses (a full disk, a name too long ...); None for what is likelier a defect of ours."""
+    if error.errno not in _MENDABLE:
+        return None
+    name = "" if error.filename is None else str(error.filename)
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}…"
+    return f"{error.strerror}: {name}" if name else str(error.strerror)

@@ -95,6 +95,11 @@ def test_wrong_words_are_one_line_and_exit_2(
         (SourceError("two\nlines"), 1, "tracker: two lines\n"),
         (KeyboardInterrupt(), 130, "\n"),
         (OSError(errno.ENOSPC, "No space left on device", "out.npz"), 1, "tracker: No space left on device: out.npz\n"),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x" * 500),
+            1,
+            f"tracker: File name too long: {'x' * 120}…\n",
+        ),
         (ModuleNotFoundError("No module named 'av'", name="av"), 1, None),
     ],
 )

@@ -206,6 +206,8 @@ def test_takes_and_sources_change_while_it_runs(samples, networks, tmp_path, cap
         assert "nothing is being recorded" in refused("record", "stop")
         assert "expected" in refused("record", "start", tmp_path / "take.mov")
         assert "record start take.npz" in refused("record", "start")
+        assert "record start take.npz" in refused("record", "start", "")
+        assert "open webcam:1" in refused("open", "")
         first = tmp_path / "first.npz"
         assert control("record", "start", first)["path"] == str(first)
         child.wait_for_frames(5)

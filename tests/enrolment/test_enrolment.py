@@ -217,6 +217,9 @@ def test_what_cannot_be_enrolled_is_one_line(arguments, words, samples, networks
 
 def test_unusable_names_are_one_line(samples, networks, tmp_path, capsys):
     clip = samples("single_face.mp4")
+    (tmp_path / "file").touch()
+    assert enroll("webcam", "-o", tmp_path / "file" / "me.npz") == 1
+    assert "choose a folder that can be written" in capsys.readouterr().err
     assert enroll(clip, "-o", tmp_path / "me.txt") == 2
     assert ".npz" in capsys.readouterr().err
     for value in (tmp_path / "absent.npz", clip):

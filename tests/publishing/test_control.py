@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import threading
@@ -30,10 +31,13 @@ def server(stopped: threading.Event) -> Iterator[ControlServer]:
     def fail(_: dict[str, Any]) -> dict[str, Any]:
         raise ZeroDivisionError("a defect")
 
+    def full(_: dict[str, Any]) -> dict[str, Any]:
+        raise OSError(errno.ENAMETOOLONG, "File name too long", "y" * 5000)
+
     def refuse(message: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"no face {message['id']}")
 
-    with ControlServer("tcp://127.0.0.1:0", {"stop": stop, "fail": fail, "refuse": refuse}) as server:
+    with ControlServer("tcp://127.0.0.1:0", {"stop": stop, "fail": fail, "full": full, "refuse": refuse}) as server:
         yield server
 
 
@@ -76,13 +80,24 @@ def test_verbs_can_be_added(server: ControlServer) -> None:
 
 
 def test_unknown_verb_lists_the_known_ones(server: ControlServer) -> None:
-    with pytest.raises(PublishError, match="unknown cmd 'dance': expected one of fail, refuse, stop, time, version"):
+    with pytest.raises(
+        PublishError, match="unknown cmd 'dance': expected one of fail, full, refuse, stop, time, version"
+    ):
         request(server.endpoint, "dance")
 
 
 def test_a_user_error_in_a_handler_is_told_in_its_own_words(server: ControlServer) -> None:
     with pytest.raises(PublishError, match="says: no face 7"):
         request(server.endpoint, "refuse", fields={"id": 7})
+
+
+def test_what_the_system_refuses_is_one_short_line_without_a_traceback(
+    server: ControlServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(PublishError, match=r"says: File name too long: y+…$") as caught:
+        request(server.endpoint, "full")
+    assert len(str(caught.value)) < 300
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from tests.recording.factory import MODEL, make_clip
 from tracker.errors import RecordingError
 from tracker.recording import is_complete, open_writer, read_take, source_signature, take_paths, take_state
+from tracker.recording.files import part_path
 
 
 def write_take(path: Path, meta: dict[str, object] | None = None, *, overwrite: bool = False, frames: int = 3) -> None:
@@ -190,6 +191,9 @@ def test_a_missing_take(tmp_path: Path) -> None:
         read_take(tmp_path / "none.npz")
     with pytest.raises(RecordingError, match="cannot read take"):
         read_take(tmp_path)
+    part_path(tmp_path / "cut.npz").touch()
+    with pytest.raises(RecordingError, match=r"was cut off has left .*cut\.npz\.part, give that$"):
+        read_take(tmp_path / "cut.npz")
 
 
 def test_outputs_of_one_and_of_several_sources(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tracker.bridges.axes import arkit_angles
 from tracker.bridges.bridge import Bridge, BridgeFace, BridgeFrame
 from tracker.bridges.names import FACE_CAP_INDICES
 from tracker.bridges.options import one_of
-from tracker.bridges.osc import OscMessage, bundles
+from tracker.bridges.osc import OscMessage, bundles, pack_all
 from tracker.bridges.spec import BridgeSpec
 from tracker.bridges.udp import UdpSender
 from tracker.rotations import quaternion_from_matrix
@@ -64,11 +64,7 @@ class FaceCapBridge(Bridge):
         weights = face.face.arkit.tolist()
         for number, index in enumerate(FACE_CAP_INDICES):
             numbers += (number, weights[index])
-        datagrams = []
-        for bundle in self._bundles:
-            datagrams.append(bundle.pack(numbers[: bundle.count]))
-            del numbers[: bundle.count]
-        return datagrams
+        return pack_all(self._bundles, numbers)
 
     def close(self) -> None:
         self._udp.close()

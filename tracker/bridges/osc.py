@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 LARGEST_DATAGRAM = 1400
 """Bytes; leaves room for headers in an Ethernet packet of 1500."""
@@ -103,3 +104,9 @@ def message_bytes(message: OscMessage, numbers: Sequence[float] = ()) -> bytes:
 def _padded(text: str) -> bytes:
     data = text.encode() + b"\0"
     return data + b"\0" * (-len(data) % 4)
+
+
+def pack_all(parts: Sequence[OscBundle], numbers: Sequence[float]) -> list[bytes]:
+    """One datagram a bundle; ``numbers`` are those of all their messages, in order."""
+    ends = list(accumulate(bundle.count for bundle in parts))
+    return [bundle.pack(numbers[end - bundle.count : end]) for bundle, end in zip(parts, ends, strict=True)]

@@ -14,7 +14,7 @@ from tracker.bridges.axes import eye_rotation, unity_quaternion
 from tracker.bridges.bridge import Bridge, BridgeFace, BridgeFrame
 from tracker.bridges.names import capital
 from tracker.bridges.options import number, one_of
-from tracker.bridges.osc import OscMessage, bundles
+from tracker.bridges.osc import OscMessage, bundles, pack_all
 from tracker.bridges.presets import VRM0, VRM1, preset_values
 from tracker.bridges.spec import BridgeSpec
 from tracker.bridges.udp import UdpSender
@@ -84,11 +84,7 @@ class VmcBridge(Bridge):
     def encode(self, face: BridgeFace, time_s: float) -> list[bytes]:
         """The datagrams of one frame; ``time_s`` since the bridge began tells receivers that it is alive."""
         numbers: list[float] = [1, time_s, *self._numbers(face)]
-        datagrams = []
-        for bundle in self._bundles:
-            datagrams.append(bundle.pack(numbers[: bundle.count]))
-            del numbers[: bundle.count]
-        return datagrams
+        return pack_all(self._bundles, numbers)
 
     def close(self) -> None:
         self._udp.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import errno
 import importlib
 import logging
 import os
@@ -20,7 +19,7 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from tracker import __version__
-from tracker.errors import TrackerError
+from tracker.errors import TrackerError, mendable_reason
 
 VERBS: Final[dict[str, str]] = {
     "run": "track a camera, a video or a stream live and publish the faces over ZeroMQ",
@@ -46,8 +45,6 @@ EXIT_USAGE: Final = 2
 EXIT_DEFECT: Final = 70
 EXIT_INTERRUPTED: Final = 130
 EXIT_BROKEN_PIPE: Final = 141
-
-_MENDABLE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
 
 _OVERVIEW: Final = """\
 tracker {version}: real-time 3D face tracking
@@ -161,10 +158,8 @@ def _run_verb(verbosity: int, verb: str, rest: list[str]) -> int:
             return _defect(verb, error, verbosity)
         return _complain(f"the Python package {error.name!r} is missing; `tracker doctor` tells more", 1, verbosity)
     except OSError as error:
-        if error.errno not in _MENDABLE:
-            return _defect(verb, error, verbosity)
-        where = f": {error.filename}" if error.filename else ""
-        return _complain(f"{error.strerror}{where}", 1, verbosity)
+        reason = mendable_reason(error)
+        return _defect(verb, error, verbosity) if reason is None else _complain(reason, 1, verbosity)
     except Exception as error:
         return _defect(verb, error, verbosity)
 

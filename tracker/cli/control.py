@@ -122,7 +122,7 @@ def _spelled_out(cmd: str, words: list[str]) -> tuple[str, dict[str, object], li
     if cmd == "record" and first == "stop":
         return "record.stop", {}, words[1:]
     if cmd == "record" and first == "start":
-        if len(words) < 2:
+        if len(words) < 2 or not words[1]:
             raise ConfigError("say where to: tracker control record start take.npz")
         # The tracker may have been started in another folder.
         return "record.start", {"path": str(Path(words[1]).absolute())}, words[2:]
@@ -131,7 +131,7 @@ def _spelled_out(cmd: str, words: list[str]) -> tuple[str, dict[str, object], li
     if cmd == "cameras":
         return "cameras.list", {}, words
     if cmd == "open":
-        if first is None:
+        if not first:
             raise ConfigError("say what to open: tracker control open webcam:1")
         source = Path(first)
         return "camera.open", {"source": str(source.absolute()) if source.exists() else first}, words[1:]

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tracker.cache import check_writable
 from tracker.cli import albedo
 from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import add_tracking_arguments, tracking_config
@@ -103,6 +104,14 @@ def _check(args: argparse.Namespace) -> None:
     albedo.check(args.albedo)
     if args.output.exists() and not args.force:
         raise EnrolmentError(f"{args.output} exists; pass --force to replace it")
+    for path in (args.output, args.albedo):
+        if path is not None:
+            try:
+                check_writable(path)
+            except OSError as error:
+                raise EnrolmentError(
+                    f"cannot write {path}: {error.strerror or error}; choose a folder that can be written"
+                ) from error
     if args.seconds is not None and not (math.isfinite(args.seconds) and args.seconds > 0.0):
         raise ConfigError(f"--seconds must be above 0, got {args.seconds:g}")
     if not 2 <= args.views <= 200:

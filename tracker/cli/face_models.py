@@ -29,6 +29,8 @@ def _import(args: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from tracker.cache import check_writable
+    from tracker.errors import FaceModelError
     from tracker.face_model.importing.convert import chosen_name, import_face_model
     from tracker.face_model.importing.library import library_path
     from tracker.face_model.importing.recognise import read_source
@@ -43,6 +45,12 @@ def _import(args: argparse.Namespace) -> int:
             lambda done, total: status.update(f"reading {args.path}: {done} of {total} files"),
         )
     name = chosen_name(source, args.name, force=args.force)
+    try:
+        check_writable(library_path(name))
+    except OSError as error:
+        raise FaceModelError(
+            f"cannot write {library_path(name)}: {error.strerror or error}; TRACKER_DATA moves the folder of face models"
+        ) from error
     _say(console, _found(source))
     columns = (
         TextColumn("{task.description}"),
@@ -106,12 +114,20 @@ def _remove(args: argparse.Namespace) -> int:
 
 def model_table() -> Table:
     """The built-in head and the imported models, one a row."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from tracker.face_model.importing.library import BUILTIN_NAME, imported_names, library_dir
     from tracker.face_model.store import builtin_path
 
-    table = Table("face model", "MB", "state", "version", "licence", box=None, pad_edge=False)
+    table = Table(
+        Column("face model", overflow="fold"),
+        "MB",
+        "state",
+        "version",
+        "licence",
+        box=None,
+        pad_edge=False,
+    )
     rows = [(BUILTIN_NAME, builtin_path()), *((name, library_dir() / f"{name}.npz") for name in imported_names())]
     for name, path in rows:
         state, version, licence = "ready", "", ""

@@ -126,12 +126,14 @@ def _compile() -> None:
 
 def _list(args: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from tracker.cli.face_models import model_table
     from tracker.networks import ASSETS, is_present, store_dir
 
-    table = Table("network", "MB", "state", "purpose", box=None, pad_edge=False)
+    # Whole names: `tracker models path` takes them.
+    longest = max(len(asset.file) for asset in ASSETS)
+    table = Table(Column("network", min_width=longest), "MB", "state", "purpose", box=None, pad_edge=False)
     missing = 0
     for asset in ASSETS:
         path = store_dir() / asset.file

@@ -11,11 +11,9 @@ albedo       (P, 6) skin at the points of the appearance model (``tracker.appear
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import math
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 
 import tracker
 from tracker.arkit import ARKIT_NAMES
+from tracker.cache import atomic_target
 from tracker.errors import EnrolmentError
 from tracker.types import Float32
 
@@ -67,7 +66,7 @@ class Enrolment:
 
 
 def write_enrolment(path: Path, enrolment: Enrolment) -> None:
-    """Write by way of ``path.tmp``, so that there is a whole file or none.
+    """Write so that there is a whole file or none.
 
     Raises:
         EnrolmentError: the folder cannot be written.
@@ -91,15 +90,11 @@ def write_enrolment(path: Path, enrolment: Enrolment) -> None:
         arrays["neutral"] = enrolment.neutral.astype(np.float32)
     if enrolment.albedo is not None:
         arrays["albedo"] = enrolment.albedo.astype(np.float32)
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with atomic_target(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise EnrolmentError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import zmq
 
 import tracker
-from tracker.errors import PublishError, TrackerError
+from tracker.errors import PublishError, TrackerError, mendable_reason
 from tracker.publishing.schema import WIRE_VERSION
 from tracker.publishing.security import ServerSecurity
 from tracker.publishing.sockets import bind
@@ -132,10 +132,16 @@ class ControlServer:
             return json.dumps(answer, ensure_ascii=False).encode()
         except TrackerError as error:
             return json.dumps({"error": str(error)}).encode()
+        except OSError as error:
+            return json.dumps({"error": mendable_reason(error) or _defect(error)}).encode()
         # A handler's defect must reach the log and the asker, and must not end the control of a running tracker.
         except Exception as error:
-            logger.exception("a control request failed")
-            return json.dumps({"error": f"internal error: {type(error).__name__}: {error}"}).encode()
+            return json.dumps({"error": _defect(error)}).encode()
+
+
+def _defect(error: Exception) -> str:
+    logger.error("a control request failed", exc_info=error)
+    return f"internal error: {type(error).__name__}: {error}"
 
 
 def _parse(parts: list[bytes]) -> dict[str, Any]:

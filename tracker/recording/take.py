@@ -17,6 +17,7 @@ from tracker.errors import RecordingError
 from tracker.recording.appearance import albedo_of, light_of, occlusion_of
 from tracker.recording.columns import NO_FACE, PARAM_COLUMNS, ColumnStore
 from tracker.recording.csv_take import read_csv
+from tracker.recording.files import part_path
 from tracker.recording.header import TakeHeader
 from tracker.recording.journal import MAGIC as JOURNAL_MAGIC
 from tracker.recording.journal import read_journal
@@ -166,6 +167,10 @@ def read_take(path: str | Path) -> Take:
     try:
         with path.open("rb") as file:
             start = file.read(16)
+    except FileNotFoundError as error:
+        part = part_path(path)
+        hint = f"; a recording that was cut off has left {part}, give that" if part.is_file() else ""
+        raise RecordingError(f"cannot read take {path}: {error.strerror}{hint}") from error
     except OSError as error:
         raise RecordingError(f"cannot read take {path}: {error.strerror or error}") from error
     if start.startswith(JOURNAL_MAGIC):

@@ -102,6 +102,7 @@ def _break(folder: Path, name: str, text: str | None) -> None:
         ("jawOpen.obj", "", "no vertices of three numbers"),
         ("jawOpen.obj", "v nan 0 0\n" + "v 0 0 0\n" * 80, "not finite"),
         ("identity000.obj", None, "identity000.obj is missing"),
+        ("generic_neutral_mesh.obj", _obj(np.zeros((81, 3)), 9) + "f 1 2 99\n", "generic_neutral_mesh.obj has a face"),
         ("vertex_indices.json", "{", "vertex_indices.json is damaged"),
     ],
 )

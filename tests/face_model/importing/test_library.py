@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.toy_model import toy_model
+from tools.structured_models.gnm import write_gnm
 from tools.structured_models.python2_pickle import write_python2_pickle
 from tracker import cli
 from tracker.errors import FaceModelError
@@ -19,6 +20,7 @@ from tracker.face_model.importing.flame import read_flame
 from tracker.face_model.importing.library import find_face_model, imported_names, library_path
 from tracker.face_model.mapped_npz import read_arrays, write_arrays
 from tracker.face_model.writing import write_face_model
+from tracker.networks import ASSETS
 
 
 def put(name: str) -> Path:
@@ -218,3 +220,23 @@ def test_flame_is_imported_and_used_by_name(
     ours = model.landmarks(model.template, "mediapipe478")
     apart = np.linalg.norm(ours - head.landmarks(head.template, "mediapipe478"), axis=1)
     assert np.median(apart) < 0.001
+
+
+def test_a_library_that_cannot_be_written_is_told_before_the_long_work(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("registered in spite of it")
+
+    monkeypatch.setattr(convert, "import_face_model", never)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("TRACKER_DATA", str(tmp_path / "file"))
+    code, _, err = told(capsys, "import", str(write_gnm(tmp_path)))
+    assert code == 1 and err.startswith("tracker: cannot write ") and "TRACKER_DATA moves" in err
+    assert err.count("\n") == 1
+
+
+def test_networks_are_listed_by_their_whole_names(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = told(capsys, "list")
+    assert code == 0
+    assert all(asset.file in out for asset in ASSETS)

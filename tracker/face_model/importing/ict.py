@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import FaceModelError
+from tracker.face_model.importing.obj import ObjMesh, obj_mesh, obj_points
 from tracker.face_model.importing.simplification import simplify
 from tracker.face_model.importing.source_model import SourceModel
 from tracker.face_model.model import Embedding
@@ -115,16 +116,16 @@ def _assemble(path: Path, files: _Files) -> SourceModel:
     if not names or missing:
         what = f"{missing[0]}.obj is missing" if missing else "there is no identity000.obj"
         raise FaceModelError(f"{path}: {what}; ICT-FaceKit Light has 100 identity files")
-    mesh = _Mesh.parse(path, files.neutral)
+    try:
+        mesh = obj_mesh(files.neutral, len(neutral))
+    except ValueError as error:
+        raise FaceModelError(f"{path}: {NEUTRAL}.obj {error}; fetch it again") from error
     rows, faces, uv_faces, parts = _tracking_mesh(neutral, mesh)
     template = neutral[rows] * _METRES
     identity = np.stack([files.shapes[name][rows] * _METRES - template for name in names], axis=2)
     expression_names, expression, used = _expressions(files, rows, template)
     unused = sorted(set(files.shapes) - used - set(names) - {NEUTRAL})
     notes = [f"{', '.join(unused)}: ARKit has no such expressions"] if unused else []
-    absent = [name for name in ARKIT_NAMES if name not in expression_names]
-    if absent:
-        notes.append(f"it has no {', '.join(absent)}")
     digest = hashlib.sha256()
     for name in sorted(files.digests):
         digest.update(f"{files.digests[name]}\n".encode())
@@ -172,44 +173,7 @@ def _ict_names(arkit: str) -> tuple[str, ...]:
     return (arkit, f"{arkit}_L", f"{arkit}_R")
 
 
-@dataclass(frozen=True, slots=True)
-class _Mesh:
-    faces: Int32
-    """(F, 3)."""
-    uv_faces: Int32 | None
-    uv: Float32 | None
-
-    @classmethod
-    def parse(cls, path: Path, text: bytes) -> _Mesh:
-        """Polygons as fans of triangles, with their texture coordinates where every corner has one."""
-        faces: list[tuple[int, int, int]] = []
-        uv_faces: list[tuple[int, int, int]] = []
-        try:
-            for line in re.findall(rb"^f (.+)$", text, re.MULTILINE):
-                corners = [corner.split(b"/") for corner in line.split()]
-                points = [int(corner[0]) - 1 for corner in corners]
-                fan = [(0, k, k + 1) for k in range(1, len(corners) - 1)]
-                faces += [(points[a], points[b], points[c]) for a, b, c in fan]
-                if all(len(corner) > 1 and corner[1] for corner in corners):
-                    at = [int(corner[1]) - 1 for corner in corners]
-                    uv_faces += [(at[a], at[b], at[c]) for a, b, c in fan]
-        except ValueError as error:
-            raise FaceModelError(
-                f"{path}: {NEUTRAL}.obj has a face that is no list of indices; fetch it again"
-            ) from error
-        if not faces:
-            raise FaceModelError(f"{path}: {NEUTRAL}.obj has no faces; fetch it again")
-        uv = _numbers(text, rb"vt ")
-        mapped = len(uv_faces) == len(faces) and uv.size > 0
-        columns = 3 if uv.size % 3 == 0 and re.search(rb"^vt \S+ \S+ \S+", text, re.MULTILINE) else 2
-        return cls(
-            np.array(faces, np.int32),
-            np.array(uv_faces, np.int32) if mapped else None,
-            uv.reshape(-1, columns)[:, :2].copy() if mapped else None,
-        )
-
-
-def _tracking_mesh(neutral: Float32, mesh: _Mesh) -> tuple[Int, Int32, Int32 | None, NDArray[np.int8]]:
+def _tracking_mesh(neutral: Float32, mesh: ObjMesh) -> tuple[Int, Int32, Int32 | None, NDArray[np.int8]]:
     """Vertices that are kept, their triangles (two ways) and parts: all skin, and fewer of what hides behind it."""
     if len(neutral) != _VERTEX_COUNT:
         # Another cut of the model: all of it is taken for skin.
@@ -271,23 +235,14 @@ def _read_files(path: Path, step: Callable[[int, int], None]) -> _Files:
         if name.endswith(".json"):
             files.indices = blob
         else:
-            points = _numbers(blob, rb"v ")
-            if points.size == 0 or points.size % 3:
-                raise FaceModelError(f"{path}: {stem}.obj has no vertices of three numbers; fetch it again")
-            files.shapes[stem] = points.reshape(-1, 3)
+            try:
+                files.shapes[stem] = obj_points(blob)
+            except ValueError as error:
+                raise FaceModelError(f"{path}: {stem}.obj {error}; fetch it again") from error
             if stem == NEUTRAL:
                 files.neutral = blob
         step(done, total)
     return files
-
-
-def _numbers(text: bytes, key: bytes) -> Float32:
-    """All numbers on lines that begin with ``key``, in one go."""
-    lines = re.findall(rb"^" + key + rb"([^\n]*)$", text, re.MULTILINE)
-    try:
-        return np.array(b" ".join(lines).split(), dtype=np.bytes_).astype(np.float32)
-    except ValueError:
-        return np.zeros(0, np.float32)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes, int, int]]:
