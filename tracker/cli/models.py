@@ -55,8 +55,8 @@ def _add_face_model_actions(actions: argparse._SubParsersAction[argparse.Argumen
         "import",
         help="convert a face model into our format and keep it",
         description="Recognises FLAME (2019, 2020, 2023, 2023 Open; .pkl, .npz), the Basel Face Model (2009 .mat, 2017 and 2019 "
-        ".h5), GNM Head (.npz) and ICT-FaceKit (its folder) by their content, registers them to the built-in head and writes "
-        "one file into your library. Nothing is downloaded; your file stays as it is.",
+        ".h5), GNM Head (.npz) and ICT-FaceKit (its folder or archive) by their content, registers them to the built-in head "
+        "and writes one file into your library. Nothing is downloaded; your file stays as it is.",
     )
     bring.add_argument("path", type=Path, metavar="PATH", help="the model's file or folder")
     bring.add_argument("--name", metavar="N", help="what to call it (default: family and version, such as flame2020)")

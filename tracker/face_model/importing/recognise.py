@@ -19,7 +19,8 @@ from tracker.face_model.importing.pickles import read_pickle
 from tracker.face_model.importing.source_model import SourceModel
 
 SUPPORTED: Final = (
-    "FLAME (.pkl, .npz), Basel Face Model 2009 (.mat) or 2017/2019 (.h5), GNM head (.npz), ICT-FaceKit (its folder)"
+    "FLAME (.pkl, .npz), Basel Face Model 2009 (.mat) or 2017/2019 (.h5), GNM head (.npz), "
+    "ICT-FaceKit (its folder or archive)"
 )
 _MODEL_SUFFIXES: Final = (".pkl", ".npz", ".mat", ".h5")
 _BESIDE: Final = ("embedding", "mask", "texture", "exp_idx", "front_idx", "model_info", "model_expression", "lm3d")
