@@ -48,6 +48,8 @@ def _import_openvino() -> Any:
     finally:
         if blocked:
             del sys.modules[_CONVERSION_TOOLS]
+    # The binding makes its table of number types on first use: two threads that do so at once wait for each other for ever.
+    openvino.Type.f32.to_dtype()
     return openvino
 
 
