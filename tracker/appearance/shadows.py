@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.appearance.light import sh_basis
+from tracker.directions import even_directions
 
 Float32 = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ def shadow_transfer(points: Float32, normals: Float32, vertices: Float32) -> Flo
 
     Add it to ``sh_basis(normals)``; ``turned`` takes it to other axes.
     """
-    towards = _sphere(_DIRECTIONS)
+    towards = even_directions(_DIRECTIONS).astype(np.float32)
     low = vertices.min(axis=0)
     lost = np.zeros((_DIRECTIONS, len(points)), np.float32)
     cosine = normals @ towards.T
@@ -77,14 +78,5 @@ def _plane(direction: Float32) -> Float32:
     return np.stack([across, np.cross(direction, across)], axis=1).astype(np.float32)
 
 
-def _sphere(count: int) -> Float32:
-    """Evenly spread unit directions (count, 3): a Fibonacci lattice."""
-    index = np.arange(count) + 0.5
-    height = 1.0 - 2.0 * index / count
-    turn = index * np.pi * (1.0 + 5.0**0.5)
-    ring = np.sqrt(1.0 - height * height)
-    return np.stack([ring * np.cos(turn), height, ring * np.sin(turn)], axis=1).astype(np.float32)
-
-
-_PROBES: Final[Float32] = np.ascontiguousarray(_sphere(24).T)
+_PROBES: Final[Float32] = np.ascontiguousarray(even_directions(24).T, np.float32)
 _FROM_PROBES: Final = np.linalg.pinv(sh_basis(_PROBES).astype(np.float64))

@@ -353,13 +353,8 @@ def _check_take(take: Take, model: FaceModel) -> None:
     """Raise RecordingError for takes that cannot be drawn with this model."""
     if not len(take):
         raise RecordingError(f"{take.path} is empty: it has no frame")
-    made_with = take.meta["model"]
-    if made_with["identity_count"] != model.identity_count or take.expression_names != model.published_names:
-        raise RecordingError(
-            f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
-            f"name its file with --face-model"
-        )
-    if made_with["sha256"] != model.sha256:
+    take.check_model(model)
+    if take.meta["model"]["sha256"] != model.sha256:
         _say(
             f"note: {take.path} was made with another version of '{model.name}'; the surface may sit differently than it did"
         )

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.errors import RecordingError
 from tracker.exporting.performance import Performance, Track
 from tracker.face_model.model import (
     EYE_LEFT,
@@ -86,7 +85,7 @@ def build_rig(performance: Performance, track: Track, model: FaceModel) -> Rig:
     Raises:
         RecordingError: the take was made with another face model.
     """
-    _check_model(performance, model)
+    performance.take.check_model(model)
     corner = _unfold(model)
     neutral = model.neutral_vertices(track.identity)
     names, morphs, weights = _morphs(model, track)
@@ -251,13 +250,3 @@ def _colours(model: FaceModel) -> Float32:
             colours[rows[depth > 0.87 * float(depth.max())]] = _IRIS
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     return linear.astype(np.float32)
-
-
-def _check_model(performance: Performance, model: FaceModel) -> None:
-    take = performance.take
-    made_with = take.meta["model"]
-    if made_with["identity_count"] != model.identity_count or take.expression_names != model.published_names:
-        raise RecordingError(
-            f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
-            "name its file with --face-model"
-        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tracker.camera import Camera
 from tracker.errors import RecordingError
+from tracker.face_model.model import FaceModel
 from tracker.recording.appearance import albedo_of, light_of, occlusion_of
 from tracker.recording.columns import NO_FACE, PARAM_COLUMNS, ColumnStore
 from tracker.recording.csv_take import read_csv
@@ -55,6 +56,15 @@ class Take:
 
     def __getitem__(self, key: str) -> Array:
         return self.arrays[key]
+
+    def check_model(self, model: FaceModel) -> None:
+        """Raise ``RecordingError`` unless the take is in the parameters of ``model``."""
+        made_with = self.meta["model"]
+        if made_with["identity_count"] != model.identity_count or self.expression_names != model.published_names:
+            raise RecordingError(
+                f"{self.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
+                "name its file with --face-model"
+            )
 
     def slot_array(self, slot: int, key: str) -> Array:
         """A per-face array of a slot: ``slot_array(0, "arkit")`` is ``take["arkit"]``."""

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.directions import even_directions
 from tracker.face_model.model import FaceModel
 from tracker.rendering.rasterizer import inverse_depth
 
@@ -49,7 +50,7 @@ class HeadLighting:
     """Irradiance at the vertices of one face model, with the shadows of its relaxed mean shape."""
 
     def __init__(self, model: FaceModel) -> None:
-        self._directions = _sphere(_DIRECTIONS)
+        self._directions = even_directions(_DIRECTIONS).astype(np.float32)
         self._visible = _visibility(model, self._directions)
         floor = np.zeros(model.vertex_count, np.float32)
         dim = {"inner_mouth": 0.10, "tongue": 0.22, "teeth": 0.36, "eye_left": 0.35, "eye_right": 0.35}
@@ -76,15 +77,6 @@ class HeadLighting:
         # Solid angle per direction over pi, and the wrapped cosine's own integral, pi (1 + wrap).
         out *= 4.0 / _DIRECTIONS / (1.0 + _WRAP)
         return out
-
-
-def _sphere(count: int) -> Float32:
-    """Evenly spread unit directions (count, 3): a Fibonacci lattice."""
-    index = np.arange(count) + 0.5
-    height = 1.0 - 2.0 * index / count
-    turn = index * np.pi * (1.0 + 5.0**0.5)
-    ring = np.sqrt(1.0 - height * height)
-    return np.stack([ring * np.cos(turn), height, ring * np.sin(turn)], axis=1).astype(np.float32)
 
 
 def _visibility(model: FaceModel, directions: Float32) -> Float32:

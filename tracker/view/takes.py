@@ -18,12 +18,7 @@ def check_model(take: Take, model: FaceModel) -> None:
     """Raise ``RecordingError`` unless the take is in the parameters of ``model`` and has frames."""
     if not len(take):
         raise RecordingError(f"{take.path} is empty: it has no frame")
-    made_with = take.meta["model"]
-    if made_with["identity_count"] != model.identity_count or take.expression_names != model.published_names:
-        raise RecordingError(
-            f"{take.path} was made with the face model '{made_with['name']}', not with '{model.name}'; "
-            f"name its file with --face-model"
-        )
+    take.check_model(model)
 
 
 def show_take(

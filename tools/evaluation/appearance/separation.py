@@ -22,6 +22,7 @@ from tools.evaluation.subjects import SIZE
 from tools.evaluation.tracking import Follower
 from tracker.appearance.light import sh_basis
 from tracker.camera import Camera
+from tracker.directions import even_directions
 from tracker.fitting.recenter import FRONTAL
 from tracker.rendering.lighting import Light
 from tracker.rendering.scene import FaceScene
@@ -163,7 +164,7 @@ def _light_error(face: Face | None, light: Light) -> float:
     """Relative RMS difference of the irradiance on normals that face the camera, one scale for all channels taken out."""
     if face is None or face.light is None:
         return float("nan")
-    normals = _sphere(_NORMALS)
+    normals = even_directions(_NORMALS)
     towards = normals
     radiance = light.radiance(towards.astype(np.float32)).astype(np.float64)
     facing = normals[normals[:, 2] < -0.1]
@@ -172,11 +173,3 @@ def _light_error(face: Face | None, light: Light) -> float:
     found = (basis.T if basis.shape[0] == 9 else basis) @ face.light.sh.astype(np.float64)
     found = found * (float((found * true).sum()) / max(float((found**2).sum()), 1e-9))
     return float(np.sqrt(((found - true) ** 2).mean()) / np.sqrt((true**2).mean()))
-
-
-def _sphere(count: int) -> Floats:
-    index = np.arange(count) + 0.5
-    height = 1.0 - 2.0 * index / count
-    turn = index * np.pi * (1.0 + 5.0**0.5)
-    ring = np.sqrt(1.0 - height * height)
-    return np.stack([ring * np.cos(turn), height, ring * np.sin(turn)], axis=1)
