@@ -1,0 +1,1 @@
+"""Trains the tracker's networks: data, differentiable image formation, networks, losses, the papers' methods."""

@@ -1,0 +1,1 @@
+"""What networks learn from: batches, and the streams that make them."""
