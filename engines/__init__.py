@@ -1,19 +1,34 @@
 """Compiled networks behind one small interface: ``load_engine(path).infer(array)``.
 
-=============  =====================  ==========================================
-backend        reads                  use
-=============  =====================  ==========================================
-openvino       ``.tflite``, ``.onnx``  the default wherever OpenVINO has a wheel
-litert         ``.tflite``            where it has none
-onnxruntime    ``.onnx``              where it has none
-=============  =====================  ==========================================
+=============  =======================  ====================================  =======================================
+backend        loads                    builds artifacts of                   use
+=============  =======================  ====================================  =======================================
+openvino       ``.tflite``, ``.onnx``   ``.onnx``                             the default wherever it has a wheel
+litert         ``.tflite``                                                    where OpenVINO has none
+onnxruntime    ``.onnx``                ``.onnx``                             portable; CUDA, CoreML where present
+tensorrt                                ``.onnx``                             NVIDIA GPUs
+torch                                   ``.pt2``                              GPUs without TensorRT
+=============  =======================  ====================================  =======================================
 
-A backend's library is imported when an engine of that kind is made, never before.
+``build_artifact`` compiles into the cache, ``load_engine`` loads the result. A backend's library is imported when an
+engine of that kind is made, never before.
 """
 
 from __future__ import annotations
 
+from engines.batch import BatchProfile, parse_batch
 from engines.engine import Engine, EngineError, TensorSpec
+from engines.header import InputHeader, NetworkHeader, OutputHeader
 from engines.load import load_engine
 
-__all__ = ["Engine", "EngineError", "TensorSpec", "load_engine"]
+__all__ = [
+    "BatchProfile",
+    "Engine",
+    "EngineError",
+    "InputHeader",
+    "NetworkHeader",
+    "OutputHeader",
+    "TensorSpec",
+    "load_engine",
+    "parse_batch",
+]

@@ -1,77 +1,68 @@
-"""Choose a backend for a network file."""
+"""Load a network file, or an engine that was built of one."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
-from typing import Literal
 
+from engines.artifact import SUFFIX
+from engines.backend import TABLE, check_installed, check_name, installed, module
 from engines.engine import Engine, EngineError
-
-Backend = Literal["auto", "openvino", "litert", "onnxruntime"]
-Precision = Literal["auto", "f32", "bf16"]
-
-# Per backend: the module that must be importable, the pip requirement that brings it, the file kinds it reads.
-_BACKENDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "openvino": ("openvino", "openvino", (".tflite", ".onnx")),
-    "litert": ("ai_edge_litert", "ai-edge-litert", (".tflite",)),
-    "onnxruntime": ("onnxruntime", "onnxruntime", (".onnx",)),
-}
+from engines.precision import canonical
 
 
 def load_engine(
     path: str | Path,
-    backend: Backend = "auto",
-    precision: Precision = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
     threads: int = 1,
     cache_dir: Path | None = None,
 ) -> Engine:
-    """Compile a network for this machine's CPU.
+    """Compile a network for this machine's CPU, or load an ``.engine`` that was built before.
 
     Args:
-        path: a ``.tflite`` or ``.onnx`` file.
+        path: a ``.tflite`` or ``.onnx`` file, or an ``.engine`` (for which backend and precision are settled).
         backend: ``auto`` takes the first installed one of openvino, litert, onnxruntime that reads the file.
-        precision: ``auto`` is bf16 where the CPU multiplies it natively and the backend can, f32 elsewhere.
+        precision: ``auto`` is bf16 where the CPU multiplies it natively and the backend can, fp32 elsewhere.
         threads: CPU threads per inference.
         cache_dir: folder for compiled networks (OpenVINO): later starts skip reading and optimising the file.
 
     Raises:
-        EngineError: unknown backend, precision or file kind; backend not installed; file missing or damaged.
+        EngineError: unknown backend, precision or file kind; backend not installed; file missing or damaged; an
+            engine that is stale or for another machine.
     """
     path = Path(path)
-    if precision not in ("auto", "f32", "bf16"):
-        raise EngineError(f"precision must be auto, f32 or bf16, got {precision!r}")
+    wanted = precision if precision == "auto" else canonical(precision)
+    if wanted not in ("auto", "fp32", "bf16") and path.suffix != SUFFIX:
+        raise EngineError(
+            f"{path.name} is loaded in fp32 or bf16; for {wanted} run: engines build {path.name} --precision {wanted}"
+        )
     if threads < 1:
         raise EngineError(f"threads must be at least 1, got {threads}")
     if not path.is_file():
         raise EngineError(f"network file {path} does not exist")
+    if path.suffix == SUFFIX:
+        from engines.build import load_artifact
+
+        return load_artifact(path, threads)
     name = _choose(path, backend)
-    module = importlib.import_module(f"engines.{name}_backend")
-    engine: Engine = module.load(path, precision=precision, threads=threads, cache_dir=cache_dir)
+    engine: Engine = module(name).load_model(path, precision=wanted, threads=threads, cache_dir=cache_dir)
     return engine
 
 
 def _choose(path: Path, backend: str) -> str:
     suffix = path.suffix.lower()
-    readers = [name for name, (_, _, suffixes) in _BACKENDS.items() if suffix in suffixes]
+    readers = [name for name, entry in TABLE.items() if suffix in entry.reads]
     if not readers:
         raise EngineError(f"{path.name}: networks must be .tflite or .onnx files, got {path.suffix or 'no suffix'}")
     if backend == "auto":
         for name in readers:
-            if _installed(name):
+            if installed(name):
                 return name
         raise EngineError(
-            f"{path.name} needs one of {', '.join(readers)}; install one: pip install {_BACKENDS[readers[0]][1]}"
+            f"{path.name} needs one of {', '.join(readers)}; install one: pip install {TABLE[readers[0]].install}"
         )
-    if backend not in _BACKENDS:
-        raise EngineError(f"backend must be auto, {', '.join(_BACKENDS)}, got {backend!r}")
+    check_name(backend)
     if backend not in readers:
         raise EngineError(f"backend {backend} does not read {suffix} files; use {' or '.join(readers)}")
-    if not _installed(backend):
-        raise EngineError(f"backend {backend} is not installed; run: pip install {_BACKENDS[backend][1]}")
+    check_installed(backend)
     return backend
-
-
-def _installed(backend: str) -> bool:
-    return importlib.util.find_spec(_BACKENDS[backend][0]) is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines import Engine, EngineError, load, load_engine
+from engines import backend as backend_table
 
 NETWORK = "face_blendshapes.tflite"
 
@@ -31,7 +32,7 @@ def points(seed: int = 0) -> np.ndarray:
 def test_knows_its_shapes(engine: Engine) -> None:
     assert [spec.shape for spec in engine.inputs] == [(1, 146, 2)]
     assert [spec.shape for spec in engine.outputs] == [(52,)]
-    assert engine.describe().startswith(f"{NETWORK} on openvino (f32): ")
+    assert engine.describe().startswith(f"{NETWORK} on openvino (fp32): ")
 
 
 def test_filling_the_buffers_gives_what_infer_gives(engine: Engine) -> None:
@@ -87,7 +88,7 @@ def test_onnx_runs_on_each_backend_that_reads_it(tmp_path: Path) -> None:
     onnx.save(model, str(tmp_path / "square.onnx"))
     ran = 0
     for backend in ("openvino", "onnxruntime"):
-        if load._installed(backend):
+        if backend_table.installed(backend):
             engine = load_engine(tmp_path / "square.onnx", backend=backend, precision="f32")  # type: ignore[arg-type]
             assert engine.infer(np.float32([[1, 2, 3]]))["y"].tolist() == [[1, 4, 9]]
             ran += 1
@@ -139,9 +140,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backend": "tensorflow"}, "backend must be auto, openvino, litert, onnxruntime, got 'tensorflow'"),
+        (
+            {"backend": "tensorflow"},
+            "backend must be auto, openvino, litert, onnxruntime, tensorrt, torch, got 'tensorflow'",
+        ),
         ({"backend": "onnxruntime"}, "does not read .tflite files; use openvino or litert"),
-        ({"precision": "f16"}, "precision must be auto, f32 or bf16, got 'f16'"),
+        ({"precision": "f8"}, "precision must be one of fp32, fp16, bf16, int8, got 'f8'"),
+        ({"precision": "int8"}, "loaded in fp32 or bf16; for int8 run: engines build some.tflite --precision int8"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
     ],
 )
@@ -157,7 +162,8 @@ def test_a_backend_that_is_not_installed_comes_with_its_pip_line(
 ) -> None:
     path = tmp_path / "some.tflite"
     path.write_bytes(b"x")
-    monkeypatch.setattr(load, "_installed", lambda backend: False)
+    monkeypatch.setattr(backend_table, "installed", lambda name: False)
+    monkeypatch.setattr(load, "installed", lambda name: False)
     with pytest.raises(EngineError, match="pip install ai-edge-litert"):
         load_engine(path, backend="litert")
     with pytest.raises(EngineError, match="needs one of openvino, litert; install one: pip install openvino"):
@@ -173,7 +179,7 @@ def test_a_cpu_held_to_avx2_runs_in_f32(networks: Path) -> None:
     )
     capped = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=capped)
-    assert done.stdout.strip() == "f32"
+    assert done.stdout.strip() == "fp32"
 
 
 def test_engines_can_be_made_on_several_threads_at_once(path: Path) -> None:

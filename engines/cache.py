@@ -1,0 +1,87 @@
+"""Where engines are kept: a folder of the user's cache, one ``.engine`` file each."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from engines.artifact import SUFFIX, ArtifactHeader, read_header
+from engines.errors import EngineError
+
+_FOLDER_NAME: Final = "facestream-tracker"
+
+
+def cache_dir(*parts: str) -> Path:
+    """The folder engines are kept in, or one below it; nothing is created.
+
+    ``$TRACKER_CACHE/engines`` when that is set, else ``engines`` in the folder that ``tracker`` uses too:
+    ``$XDG_CACHE_HOME`` (``~/.cache``), ``~/Library/Caches`` or ``%LOCALAPPDATA%``, plus ``facestream-tracker``.
+    """
+    override = os.environ.get("TRACKER_CACHE")
+    root = Path(override).expanduser().absolute() if override else _platform_cache() / _FOLDER_NAME
+    return root.joinpath("engines", *parts)
+
+
+def _platform_cache() -> Path:
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return Path(local) if local else Path.home() / "AppData" / "Local"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+
+
+def scratch_dir() -> Path:
+    """A folder below the cache for what backends keep between builds, created.
+
+    Raises:
+        EngineError: it cannot be created.
+    """
+    folder = cache_dir("scratch")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EngineError(
+            f"cannot use {folder} ({error.strerror}); set TRACKER_CACHE to a folder you can write"
+        ) from error
+    return folder
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file. Raises EngineError when it cannot be read."""
+    try:
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise EngineError(f"network file {path} does not exist") from None
+    except OSError as error:
+        raise EngineError(f"network file {path} cannot be read ({error.strerror})") from error
+
+
+def artifact_path(name: str, backend: str, precision: str, key: str) -> Path:
+    """Where the artifact of that key is kept."""
+    return cache_dir(f"{_plain(name)}-{backend}-{precision}-{key}{SUFFIX}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name)[:60] or "network"
+
+
+def artifacts() -> Iterator[tuple[Path, ArtifactHeader | EngineError]]:
+    """Every engine of the cache with its header, or with why that cannot be read; by name."""
+    for path in sorted(cache_dir().glob(f"*{SUFFIX}")):
+        try:
+            yield path, read_header(path)
+        except EngineError as error:
+            yield path, error
+
+
+def leftovers() -> list[Path]:
+    """Files that interrupted builds left behind."""
+    return sorted(cache_dir().glob(f".*{SUFFIX}.*.part"))

@@ -1,0 +1,69 @@
+"""Networks that other packages know by name, and real crops to feed them with.
+
+A package offers its networks through an entry point of the group ``engines.networks`` that names an object with the
+methods of ``Catalogue``; ``engines`` itself knows of no such package:
+
+.. code-block:: toml
+
+    [project.entry-points."engines.networks"]
+    tracker = "tracker.networks.catalogue:CATALOGUE"
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Protocol
+
+from engines.engine import Array
+from engines.header import NetworkHeader
+
+GROUP: Final = "engines.networks"
+_LOGGER = logging.getLogger(__name__)
+_registered: list[Catalogue] = []
+
+
+class Catalogue(Protocol):
+    """What a package offers."""
+
+    def names(self) -> tuple[str, ...]:
+        """The networks it knows."""
+
+    def locate(self, name: str) -> Path:
+        """The file (.onnx, .tflite or .pt2). Raises EngineError when it has not been fetched."""
+
+    def header(self, name: str) -> NetworkHeader | None:
+        """What the file does not say about itself; None where it does, or nothing is known."""
+
+    def inputs(self, name: str, count: int) -> dict[str, Array]:
+        """Up to ``count`` real inputs by input name, rows first, ready for the network (float32, normalised).
+
+        Raises:
+            EngineError: the pictures they come from cannot be had.
+        """
+
+
+def register(catalogue: Catalogue) -> None:
+    """Offer a catalogue from within this process."""
+    _registered.append(catalogue)
+
+
+def catalogues() -> list[Catalogue]:
+    """All that are offered; one that does not load is left out with a warning."""
+    found = list(_registered)
+    for entry in metadata.entry_points(group=GROUP):
+        try:
+            found.append(entry.load())
+        except Exception as error:  # whatever a foreign package does wrong must not stop ours
+            _LOGGER.warning("networks of %s cannot be listed: %s", entry.value, error)
+    return found
+
+
+def find(name: str) -> tuple[Catalogue, str] | None:
+    """The catalogue that knows a network and its full name there; the file suffix may be left away."""
+    for catalogue in catalogues():
+        for known in catalogue.names():
+            if name in (known, Path(known).stem):
+                return catalogue, known
+    return None
