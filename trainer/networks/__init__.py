@@ -1,0 +1,1 @@
+"""Networks that methods train: backbones, decoders, and networks of others to start from."""
