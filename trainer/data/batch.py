@@ -48,6 +48,10 @@ class Batch:
         tensors = {name: getattr(self, name).to(device, non_blocking=True) for name in _TENSORS}
         return Batch(**tensors, source=self.source)
 
+    def pin_memory(self) -> Batch:
+        """The same in page-locked memory, from which GPUs copy in the background."""
+        return Batch(**{name: getattr(self, name).pin_memory() for name in _TENSORS}, source=self.source)
+
 
 _TENSORS = tuple(field.name for field in fields(Batch) if field.name != "source")
 

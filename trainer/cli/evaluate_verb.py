@@ -1,0 +1,31 @@
+"""``trainer evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from trainer.cli.arguments import add_run, add_set, add_which
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_run(parser)
+    add_which(parser)
+    add_set(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.epilog = "examples:\n  trainer evaluate dense_landmarks\n  trainer evaluate runs/x --checkpoint last --json"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table."""
+    from trainer.cli.display import print_table
+    from trainer.run_folder import find_run
+    from trainer.session import measure
+
+    table = measure(find_run(args.run), args.checkpoint, args.sets)
+    if args.json:
+        print(json.dumps({"rows": table.rows, "notes": list(table.notes)}, indent=2))
+    else:
+        print_table(table)
+    return 0
