@@ -1,1 +1,1 @@
-"""Networks that methods train: backbones, decoders, and networks of others to start from."""
+"""Networks: backbones, decoders of dense landmarks, and networks made from files of others."""
