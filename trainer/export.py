@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import os
 import warnings
@@ -14,24 +12,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from tracker import __version__
+from engines.header import METADATA_KEY, NetworkHeader
 from trainer.errors import ExportError
-from trainer.method import Header
 
 OPSET: Final = 18
-HEADER_KEY: Final = "engine_header"
-_INPUT: Final = "image"
 _TOLERANCE: Final = 1e-3
 
 
-def export_onnx(network: nn.Module, header: Header, path: Path, method: str) -> float:
-    """Write a network and compare it, in ONNX Runtime, with torch's own result.
+def export_onnx(network: nn.Module, header: NetworkHeader, path: Path) -> float:
+    """Write a network with an open batch and compare it, in ONNX Runtime, with torch's own result for one and three rows.
 
     Args:
-        network: (1, 3, S, S) float32 RGB in 0..1 -> a tuple of tensors, as ``header.outputs`` names them.
-        header: saved in the file's metadata under ``engine_header``, as JSON.
+        network: (B, 3, S, S) float32 to a tuple of tensors, as ``header.outputs`` names them.
+        header: with one input, which is a crop; saved in the file's metadata.
         path: where to; replaced only by a file that passed.
-        method: the method's name, for the header.
 
     Returns:
         The largest difference between the two, relative to 1 + the output's size.
@@ -42,23 +36,21 @@ def export_onnx(network: nn.Module, header: Header, path: Path, method: str) -> 
     import onnx
 
     network = network.eval().cpu()
-    image = torch.rand(1, 3, header.crop_size, header.crop_size, generator=torch.Generator().manual_seed(0))
+    size = header.inputs[0].size
+    crops = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        expected = network(image)
-    if not isinstance(expected, tuple) or len(expected) != len(header.outputs):
+        expected = network(crops)
+    names = [output.name for output in header.outputs]
+    if not isinstance(expected, tuple) or len(expected) != len(names):
         got = len(expected) if isinstance(expected, tuple) else type(expected).__name__
-        raise ExportError(
-            f"{method} names {len(header.outputs)} outputs ({', '.join(header.outputs)}), but gives {got}"
-        )
-    model = _translated(network, image, header)
-    metadata = {"method": method, "trainer": __version__, "input": _INPUT, "scale": 1.0 / 255.0, "mean": [0.0] * 3}
-    metadata |= {"std": [1.0] * 3, "layout": "NCHW", "colour": "RGB"} | dataclasses.asdict(header)
-    onnx.helper.set_model_props(model, {HEADER_KEY: json.dumps(metadata, default=list)})
+        raise ExportError(f"{header.name} names {len(names)} outputs ({', '.join(names)}), but gives {got}")
+    model = _translated(network, crops[:2], header)
+    onnx.helper.set_model_props(model, {METADATA_KEY: header.to_json()})
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         onnx.save(model, str(unfinished))
-        difference = _difference(unfinished, image.numpy(), [tensor.numpy() for tensor in expected])
+        difference = _difference(unfinished, header.inputs[0].name, crops.numpy(), [t.numpy() for t in expected])
         if not difference <= _TOLERANCE:
             raise ExportError(
                 f"{path} would differ from the network in torch by {difference:.2g} (at most {_TOLERANCE:g})"
@@ -69,18 +61,19 @@ def export_onnx(network: nn.Module, header: Header, path: Path, method: str) -> 
     return difference
 
 
-def _translated(network: nn.Module, image: torch.Tensor, header: Header) -> Any:
+def _translated(network: nn.Module, crops: torch.Tensor, header: NetworkHeader) -> Any:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
                 network,
-                (image,),
+                (crops,),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[_INPUT],
-                output_names=list(header.outputs),
+                input_names=[header.inputs[0].name],
+                output_names=[output.name for output in header.outputs],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
@@ -89,7 +82,7 @@ def _translated(network: nn.Module, image: torch.Tensor, header: Header) -> Any:
     return program.model_proto
 
 
-def _difference(path: Path, image: Any, expected: list[Any]) -> float:
+def _difference(path: Path, name: str, crops: Any, expected: list[Any]) -> float:
     try:
         import onnxruntime
     except ModuleNotFoundError:
@@ -97,8 +90,12 @@ def _difference(path: Path, image: Any, expected: list[Any]) -> float:
             "checking an export needs the Python package onnxruntime: pip install 'facestream-tracker[engines]'"
         ) from None
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = session.run(None, {_INPUT: image})
-    return max(
-        float(np.max(np.abs(a - b)) / (1.0 + np.max(np.abs(b)))) if b.size else 0.0
-        for a, b in zip(got, expected, strict=True)
-    )
+    worst = 0.0
+    for rows in (1, len(crops)):
+        for got, whole in zip(session.run(None, {name: crops[:rows]}), expected, strict=True):
+            wanted = whole[:rows]
+            if got.shape != wanted.shape:
+                raise ExportError(f"an output would have shape {got.shape} for {rows} crops instead of {wanted.shape}")
+            if wanted.size:
+                worst = max(worst, float(np.max(np.abs(got - wanted)) / (1.0 + np.max(np.abs(wanted)))))
+    return worst

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
+from engines import NetworkHeader
 from trainer.data.batch import Batch
 from trainer.data.stream import Stream
 from trainer.settings import Settings
@@ -32,22 +33,6 @@ class Table:
     """Row -> metric -> value; NaN where there was nothing to measure."""
     notes: tuple[str, ...] = ()
     """Lines to stand under the table."""
-
-
-@dataclass(frozen=True)
-class Header:
-    """What whoever runs an exported network must know about it."""
-
-    landmark_set: str
-    face_model: str
-    crop_size: int
-    crop_margin: float
-    """Side of the crop as a multiple of the longer side of the box around its landmarks."""
-    outputs: tuple[str, ...]
-    """Names of the outputs in order, of ``points`` (N, 2 or 3), ``log_sigma`` (N,), ``visibility`` (N,), ``presence``,
-    ``expression`` (52,), ``identity``, ``rotation`` (3, 3), ``light`` (9, 3) in ``Batch``'s units."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further plain values."""
 
 
 class Method(ABC, Generic[SettingsT]):
@@ -112,9 +97,11 @@ class Method(ABC, Generic[SettingsT]):
         ]
 
     @abstractmethod
-    def deployed(self, module: nn.Module) -> tuple[nn.Module, Header]:
-        """The network as users run it, and what they must know: (1, 3, S, S) RGB in 0..1 to a tuple of tensors with a
-        leading 1, in the order of ``Header.outputs``.
+    def deployed(self, module: nn.Module) -> tuple[nn.Module, NetworkHeader]:
+        """The network as users run it, and what they must know.
+
+        It takes one (B, 3, S, S) float32 input, (rgb / 255 - mean) / std with the mean and std of ``header.inputs[0]``, and
+        gives a tuple of tensors that begin with B, in the order of ``header.outputs``.
         """
 
     def export(self, module: nn.Module, path: Path) -> None:
@@ -122,4 +109,4 @@ class Method(ABC, Generic[SettingsT]):
         from trainer.export import export_onnx
 
         network, header = self.deployed(module)
-        export_onnx(network, header, path, method=self.name)
+        export_onnx(network, header, path)

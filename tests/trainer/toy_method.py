@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines import InputHeader, NetworkHeader, OutputHeader
 from trainer.data.batch import Batch, unknown
 from trainer.data.stream import Stream
-from trainer.method import Header, Method, Streams, Table
+from trainer.method import Method, Streams, Table
 from trainer.settings import Settings, ranged
 
 
@@ -99,5 +100,12 @@ class Toy(Method[ToySettings]):
         found: Tensor = module(batch.image)
         return found
 
-    def deployed(self, module: nn.Module) -> tuple[nn.Module, Header]:
-        return _Deployed(module), Header("square", "none", 16, 1.0, ("points",))
+    def deployed(self, module: nn.Module) -> tuple[nn.Module, NetworkHeader]:
+        header = NetworkHeader(
+            name="toy",
+            task="encoder",
+            landmark_set="square",
+            inputs=(InputHeader("image", size=16),),
+            outputs=(OutputHeader("points", "points", "fraction"),),
+        )
+        return _Deployed(module), header
