@@ -51,7 +51,7 @@ class HeadLighting:
 
     def __init__(self, model: FaceModel) -> None:
         self._directions = even_directions(_DIRECTIONS).astype(np.float32)
-        self._visible = _visibility(model, self._directions)
+        self._visible = sky_visibility(model, self._directions)
         floor = np.zeros(model.vertex_count, np.float32)
         dim = {"inner_mouth": 0.10, "tongue": 0.22, "teeth": 0.36, "eye_left": 0.35, "eye_right": 0.35}
         for index, name in enumerate(model.part_names):
@@ -79,7 +79,7 @@ class HeadLighting:
         return out
 
 
-def _visibility(model: FaceModel, directions: Float32) -> Float32:
+def sky_visibility(model: FaceModel, directions: Float32) -> Float32:
     """How much of the sky in each direction the vertices of the template see, (V, D) in 0..1: shadow maps."""
     vertices = model.template
     extent = float(np.linalg.norm(np.ptp(vertices, axis=0))) * 0.55
