@@ -51,7 +51,9 @@ def _buildable(path: Path, found: tuple[Catalogue, str] | None) -> Path:
         raise EngineError(
             f"{path.name}: networks must be .onnx, .tflite or .pt2 files, got {path.suffix or 'no suffix'}"
         )
-    raise EngineError(f"{path.name}: .tflite files cannot be converted in this version; give an .onnx file")
+    from engines.tflite.convert import convert
+
+    return convert(path, found[0].header(found[1]) if found else None)
 
 
 def _unknown(name: str, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Reads .tflite files without TensorFlow and makes other things of them.
 
-``read_tflite`` gives the graph as the file has it, ``lower`` the same in ONNX's vocabulary, channels first.
+``read_tflite`` gives the graph as the file has it, ``lower`` the same in ONNX's vocabulary, channels first, and
+``engines.tflite.convert.convert`` an .onnx file (which needs the package onnx; reading and lowering need numpy only).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_outputs_are_those_of_openvinos_reading(name: str, networks: Path, sampl
     for row, given in enumerate(inputs):
         expected = engine.infer(given)
         for output, array in zip(outputs, expected.values(), strict=True):
-            assert relative_difference(output[row].numpy(), array) < 1e-5
+            assert relative_difference(output[row].numpy(), array) < 1e-4
             assert output.shape[1:] == array.shape[array.ndim - output.ndim + 1 :]
 
 
