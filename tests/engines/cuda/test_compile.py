@@ -1,0 +1,34 @@
+"""NVRTC compiles the kernels for every generation; it needs no GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines import EngineError
+from engines.cuda.compile import compile_cuda
+from engines.preprocess import KERNELS
+
+try:
+    compile_cuda("", "empty.cu", "sm_86")
+except EngineError as error:
+    pytest.skip(f"{error}", allow_module_level=True)
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"])
+def test_the_kernels_compile_for_every_generation(architecture: str) -> None:
+    source = KERNELS.read_text()
+    ptx = compile_cuda(source, KERNELS.name, architecture, machine_code=False).decode()
+    assert ".visible .entry levels(" in ptx
+    assert ".visible .entry crops(" in ptx
+    assert f".target {architecture}" in ptx
+    assert "cvt.rn.f16.f32" in ptx
+    code = compile_cuda(source, KERNELS.name, architecture)
+    assert code[:4] == b"\x7fELF"
+
+
+def test_errors_are_one_line() -> None:
+    with pytest.raises(EngineError, match=r"^bad\.cu does not compile for sm_86: bad\.cu\(1\): error: .*$") as raised:
+        compile_cuda("__global__ void f() { oops }", "bad.cu", "sm_86")
+    assert "\n" not in str(raised.value)
+    with pytest.raises(EngineError, match="does not compile for sm_10"):
+        compile_cuda("", "empty.cu", "sm_10")

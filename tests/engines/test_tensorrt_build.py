@@ -1,0 +1,131 @@
+"""TensorRT's own builder compiles networks here; it needs no GPU for that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engines import EngineError, load_engine
+from engines.artifact import read_artifact
+from engines.batch import BatchProfile
+from engines.build import BuildOptions, build_artifact
+from engines.cuda.gpu import Gpu, find_gpu
+from engines.tensorrt_build import BuildRequest, build_plan
+from engines.tensorrt_module import TensorRt, failure, tensorrt_module
+from tests.engines.networks import small_network, unsupported_network
+
+pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed (extra: tensorrt)")
+
+
+@pytest.fixture(scope="module")
+def rtx() -> TensorRt:
+    return tensorrt_module("tensorrt_rtx")
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    return small_network(tmp_path / "small.onnx")
+
+
+def test_one_engine_for_several_generations_and_batches(rtx: TensorRt, network: Path) -> None:
+    steps: list[str] = []
+    request = BuildRequest("fp16", BatchProfile(1, 4, 16), ("sm89", "SM86", "sm89"))
+    built = build_plan(network, "small.onnx", request, trt=rtx, progress=lambda step, done: steps.append(step))
+    assert built.targets == ("sm86", "sm89")
+    assert built.inputs == (("image", (-1, 3, 32, 32), "float32"),)
+    assert built.outputs == (("numbers", (-1, 10), "float32"),)
+    assert {"reading", "compiling"} <= set(steps)
+    again = build_plan(network, "small.onnx", request, trt=rtx)
+    assert again.plan == built.plan
+
+
+def test_half_the_weights_in_fp16(rtx: TensorRt, network: Path) -> None:
+    whole, half = (build_plan(network, "n", BuildRequest(p, BatchProfile(1, 1, 4)), trt=rtx) for p in ("fp32", "fp16"))
+    assert whole.targets == ("any",)
+    assert whole.plan != half.plan
+
+
+def test_turing_says_that_it_wants_fp16(rtx: TensorRt, network: Path) -> None:
+    assert build_plan(network, "n", BuildRequest("fp16", BatchProfile(1, 1, 4), ("sm75",)), trt=rtx).plan
+    with pytest.raises(EngineError, match=r"small\.onnx cannot be compiled: sm75 .*--precision fp16"):
+        build_plan(network, "small.onnx", BuildRequest("fp32", BatchProfile(1, 1, 4), ("sm75",)), trt=rtx)
+
+
+def test_a_generation_it_does_not_build_for(rtx: TensorRt, network: Path) -> None:
+    with pytest.raises(EngineError, match=r"builds for sm75, .*not for sm30; without --for"):
+        build_plan(network, "n", BuildRequest(targets=("sm30",)), trt=rtx)
+
+
+def test_a_batch_that_the_network_does_not_take(rtx: TensorRt, tmp_path: Path) -> None:
+    fixed = small_network(tmp_path / "fixed.onnx", rows=2)
+    with pytest.raises(EngineError, match="input image has a fixed batch of 2; use --batch 2"):
+        build_plan(fixed, "fixed.onnx", BuildRequest(batch=BatchProfile(1, 1, 4)), trt=rtx)
+    assert build_plan(fixed, "fixed.onnx", BuildRequest(batch=BatchProfile(2, 2, 2)), trt=rtx).inputs[0][1] == (
+        2,
+        3,
+        32,
+        32,
+    )
+
+
+def test_an_operator_it_does_not_know(rtx: TensorRt, tmp_path: Path) -> None:
+    odd = unsupported_network(tmp_path / "odd.onnx")
+    with pytest.raises(EngineError, match=r"cannot take operator FoldFace \(node fold\).*use backend onnxruntime"):
+        build_plan(odd, "odd.onnx", BuildRequest(), trt=rtx)
+
+
+def test_no_network_at_all(rtx: TensorRt, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="noise is not a network that TensorRT-RTX"):
+        build_plan(b"noise", "noise", BuildRequest(), trt=rtx)
+    with pytest.raises(EngineError, match="cannot be read"):
+        build_plan(tmp_path / "missing.onnx", "missing.onnx", BuildRequest(), trt=rtx)
+
+
+def test_int8_needs_quantised_layers(rtx: TensorRt, network: Path) -> None:
+    with pytest.raises(EngineError, match=r"small\.onnx has no quantised layers: calibrate it first"):
+        build_plan(network, "small.onnx", BuildRequest("int8", BatchProfile(1, 1, 4)), trt=rtx)
+
+
+def test_an_engine_without_weights(rtx: TensorRt, network: Path) -> None:
+    request = BuildRequest("fp16", BatchProfile(1, 1, 4), stripped=True)
+    if isinstance(find_gpu(), Gpu):
+        assert build_plan(network, "small.onnx", request, trt=rtx).plan
+    else:
+        with pytest.raises(EngineError, match="compiles refittable engines on a GPU only"):
+            build_plan(network, "small.onnx", request, trt=rtx)
+
+
+def test_an_artifact_of_the_cache(network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    options = BuildOptions("tensorrt", "fp16", BatchProfile(1, 2, 8), ("sm86", "sm120"))
+    path = build_artifact(network, options)
+    header, payload = read_artifact(path)
+    assert header.device == "sm86,sm120"
+    assert header.inputs[0].shape == (8, 3, 32, 32)
+    assert header.outputs[0].shape == (8, 10)
+    assert len(payload) == header.payload_bytes
+    assert build_artifact(network, options) == path
+    if isinstance(find_gpu(), str):
+        with pytest.raises(EngineError, match="cannot run here: no NVIDIA"):
+            load_engine(path)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Cuda Runtime (In x at /y.cpp:1 (cudaError 35: CUDA driver version is insufficient))", "update the driver"),
+        ("Error Code 2: OutOfMemory (Requested size was 123 bytes.)", "too little free memory"),
+        ("IBuilder::x: Error Code 4: Internal Error (node 3 is odd)", "says: Internal Error [(]node 3 is odd"),
+    ],
+)
+def test_what_it_says_becomes_one_line(rtx: TensorRt, said: str, advice: str) -> None:
+    error = failure("engine net", rtx.title, [(4, "verbose"), (1, said)])
+    assert "\n" not in str(error)
+    with pytest.raises(EngineError, match=advice):
+        raise error
+
+
+def test_a_module_that_is_not_installed() -> None:
+    with pytest.raises(EngineError, match=r"not installed.*facestream-tracker\[tensorrt\]"):
+        tensorrt_module("tensorrt_of_another_vendor")
