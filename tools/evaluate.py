@@ -12,6 +12,7 @@
     python tools/evaluate.py flame          renders of the FLAME-structured head: jaw, eyes, lids, and ARKit's words for them
     python tools/evaluate.py models         built-in, ICT and FLAME-structured heads: true in 3D? what does a fit cost?
     python tools/evaluate.py appearance     skin apart from light; occluders, jitter, brightness steps with and without; cost
+    python tools/evaluate.py encoders       the encoders side by side: stills, losses, jitter, occluders, yaw, scores, sigma, cost
 
 Baselines (the mean face, MediaPipe) stand beside. MediaPipe is installed into an environment of its own on first use; --no-peers
 leaves it out. What needs the development data beside the checkout is left out where that is absent.
@@ -35,6 +36,7 @@ from rich.table import Table
 
 from tools.evaluation import (
     conditions,
+    encoders,
     expressions,
     flame,
     ict,
@@ -56,6 +58,7 @@ from tools.peers.client import SubjectError, SubjectProcess
 from tools.peers.environment import PeersError
 from tools.peers.start import start
 from tools.structured_models.flame_model import flame_face_model
+from tracker.config import ENCODERS
 from tracker.errors import ConfigError, TrackerError
 from tracker.face_model import load_face_model
 from tracker.fitting.fitter import FitConfig
@@ -142,6 +145,10 @@ def run_people(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_appearance(args: argparse.Namespace) -> dict[str, Any]:
     return appearance.evaluate(load_face_model(args.face_model), Follower(), parts=tuple(args.parts), quick=args.quick)
+
+
+def run_encoders(args: argparse.Namespace) -> dict[str, Any]:
+    return encoders.evaluate(load_face_model(args.face_model), args.encoders, parts=args.parts, quick=args.quick)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -240,6 +247,7 @@ def _parser() -> argparse.ArgumentParser:
             "one pass over a clip and two: shape, first second, jitter, occluder from the first frame on",
         ),
         ("appearance", run_appearance, "skin, light and occlusion, and what they do for the fit"),
+        ("encoders", run_encoders, "the networks side by side, on material that none of ours was trained on"),
         ("identity", run_identity, "drift, and the difference between people"),
         ("people", run_people, "another person noticed, one person never taken for two"),
         ("flame", run_flame, "renders of the FLAME-structured head, in its own parameters and in ARKit's words"),
@@ -272,6 +280,9 @@ def _parser() -> argparse.ArgumentParser:
             )
         if name == "appearance":
             question.add_argument("--parts", nargs="+", choices=appearance.PARTS, default=appearance.PARTS)
+        if name == "encoders":
+            question.add_argument("--parts", nargs="+", choices=encoders.PARTS, default=encoders.PARTS)
+            question.add_argument("--encoders", nargs="+", choices=ENCODERS, default=ENCODERS)
         if name == "synthetic":
             question.add_argument("--people", type=int, default=2, help="people of each kind (default 2)")
             question.add_argument("--every", type=int, default=1, metavar="N", help="keep every Nth frame (default 1)")

@@ -108,7 +108,8 @@ def summarise(collected: Collected, kind: Kind) -> dict[str, Any]:
     for name, tracks in (
         ("raw", collected.raw), ("smooth", collected.smooth), ("hint", collected.hint), ("mediapipe", collected.peer),
     ):  # fmt: skip
-        if not tracks:
+        # The light encoder gives no scores of its own.
+        if not any(np.isfinite(track.scores).any() for track in tracks):
             continue
         figures = _weights(np.concatenate([track.scores for track in tracks]), true_weights)
         if name != "hint":
