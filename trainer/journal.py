@@ -21,6 +21,11 @@ class Journal:
 
             self._board = SummaryWriter(str(run.path / "tensorboard"))
 
+    def session(self, step: int, machine: Mapping[str, Any]) -> None:
+        """A run begins or is taken up: where."""
+        if self._run is not None:
+            self._run.log("session", step, machine)
+
     def scalars(self, step: int, values: Mapping[str, float], elapsed_s: float) -> None:
         """Losses and rates."""
         if self._run is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import platform
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from trainer.errors import CheckpointError, TrainingError
 from trainer.evaluation import evaluate
 from trainer.journal import Journal
 from trainer.method import Method, Table
+from trainer.report import write_report
 from trainer.run_folder import RunFolder
 from trainer.run_settings import OptimiserSettings, RunSettings
 from trainer.schedule import done, rate
@@ -174,6 +176,7 @@ class Training:
             batches(streams.train, self._indices(), machine.workers, machine.prefetch, self._on_gpu) as source,
             contextlib.closing(Journal(self._run if self.fabric.is_global_zero else None)) as journal,
         ):
+            journal.session(self._step, self._machine())
             while (ending := self._ending(until)) is None:
                 progress = done(loop, self._step, self._elapsed_s)
                 scale = rate(self._settings.schedule, self._step, progress)
@@ -201,6 +204,8 @@ class Training:
             if ending in ("finished", "time is up") and evaluated != self._step:
                 table = self._evaluate(streams.validation, journal)
                 self.save()
+        if self.fabric.is_global_zero:
+            write_report(self._run)
         spent = max(self._elapsed_s - before_s, 1e-9)
         images_per_s = (self._images - first_image) / spent
         return Outcome(ending, self._step, self._best, table, images_per_s)
@@ -208,6 +213,17 @@ class Training:
     def save(self) -> None:
         """Write the checkpoint ``last.pt``."""
         self._write_checkpoint("last")
+
+    def _machine(self) -> dict[str, Any]:
+        """For the report."""
+        trained = sum(p.numel() for p in self._module.parameters() if p.requires_grad)
+        name = torch.cuda.get_device_name(self.fabric.device) if self._on_gpu else f"CPU ({platform.machine()})"
+        return {
+            "device": name,
+            "processes": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+            "parameters": trained,
+        }
 
     @property
     def _on_gpu(self) -> bool:
@@ -262,6 +278,8 @@ class Training:
                 f"{', '.join(broken)} became NaN or infinite within {sums.count} batches of step {self._step}; "
                 f"try a smaller optimiser.lr; {kept}"
             )
+        if self._on_gpu:
+            values["gpu_peak_mb"] = torch.cuda.max_memory_allocated(self.fabric.device) / 1e6
         values["images_per_s"] = sums.images / max(time.monotonic() - sums.began, 1e-9)
         return values
 

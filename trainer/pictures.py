@@ -15,6 +15,8 @@ Picture = NDArray[np.uint8]
 """(S, S, 3) RGB."""
 
 _SIDE: Final = 256
+_GAP: Final = 4
+_MANY: Final = 100
 _SHIFT: Final = 4  # cv2 takes points in sixteenths of a pixel
 _TRUE: Final = (60, 220, 60)
 _PREDICTED: Final = (255, 60, 60)
@@ -43,10 +45,11 @@ def sheet(pictures: list[Picture], columns: int = 4) -> Picture:
     """Pictures of one size side by side, (H, W, 3)."""
     side = pictures[0].shape[0]
     rows = -(-len(pictures) // columns)
-    page = np.full((rows * side, min(columns, len(pictures)) * side, 3), 24, np.uint8)
+    page = np.full((rows * (side + _GAP), min(columns, len(pictures)) * (side + _GAP), 3), 128, np.uint8)
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
-        page[row * side : (row + 1) * side, column * side : (column + 1) * side] = picture
+        top, left = row * (side + _GAP), column * (side + _GAP)
+        page[top : top + side, left : left + side] = picture
     return page
 
 
@@ -58,8 +61,9 @@ def write_png(picture: Picture, path: str) -> None:
 
 
 def _dots(picture: Picture, points: Tensor, colour: tuple[int, int, int]) -> None:
+    radius = 1 if len(points) > _MANY else 3
     for x, y in points.tolist():
         if np.isfinite(x) and np.isfinite(y) and max(abs(x), abs(y)) < 100.0:
             # A pixel's centre is at +0.5 here and at 0 in cv2.
             centre = [round((value * _SIDE - 0.5) * (1 << _SHIFT)) for value in (x, y)]
-            cv2.circle(picture, centre, 1 << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(picture, centre, radius << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)

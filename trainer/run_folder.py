@@ -52,13 +52,13 @@ class RunFolder:
     def config_path(self) -> Path:
         return self.path / "config.json"
 
-    def write_config(self, method: str, settings: Mapping[str, Any], data: Mapping[str, str]) -> None:
-        """Save the settings and what the run was made with."""
+    def write_config(
+        self, method: str, settings: Mapping[str, Any], data: Mapping[str, str], best: tuple[str, str]
+    ) -> None:
+        """Save the settings, what the run was made with, and the row and metric that checkpoints are compared by."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_text(
-            self.config_path,
-            json.dumps({"method_name": method, "settings": settings, "made_with": _made_with(data)}, indent=2) + "\n",
-        )
+        values = {"method_name": method, "settings": settings, "best": best, "made_with": _made_with(data)}
+        write_text(self.config_path, json.dumps(values, indent=2) + "\n")
 
     def config(self) -> dict[str, Any]:
         """What ``write_config`` wrote. Raises ``ConfigError``."""

@@ -79,7 +79,7 @@ def fit(
     data: dict[str, str] = {}
     if fabric.is_global_zero:
         data = wanted.method.prepare()
-        run.write_config(wanted.name, wanted.plain(), data)
+        run.write_config(wanted.name, wanted.plain(), data, wanted.method.best)
     fabric.barrier()
     return run, Training(run, wanted.method, wanted.settings, fabric, watcher).fit(until)
 
@@ -105,7 +105,7 @@ def resume(
     if fabric.is_global_zero:
         wanted.method.prepare()
         if sets:
-            run.write_config(wanted.name, wanted.plain(), config["made_with"]["data_sha256"])
+            run.write_config(wanted.name, wanted.plain(), config["made_with"]["data_sha256"], wanted.method.best)
     fabric.barrier()
     training = Training(run, wanted.method, wanted.settings, fabric, watcher)
     training.restore(kept)

@@ -18,6 +18,7 @@ VERBS: Final[dict[str, str]] = {
     "fit": "train a network: a new run",
     "resume": "go on with a run, exactly where it stopped",
     "evaluate": "measure a run's network on its validation data",
+    "report": "a run as one page: curves, sample pictures, tables, cost (every run that ends writes it)",
     "export": "write a run's network as ONNX, checked against torch",
 }
 """Verb -> one line for the overview."""

@@ -1,0 +1,22 @@
+"""``trainer report``."""
+
+from __future__ import annotations
+
+import argparse
+
+from trainer.cli.arguments import add_run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add_run(parser)
+    parser.epilog = "example:\n  trainer report dense_landmarks"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    from trainer.report import write_report
+    from trainer.run_folder import find_run
+
+    print(write_report(find_run(args.run)))
+    return 0
