@@ -165,7 +165,7 @@ def one_line(what: str, failures: tuple[type[BaseException], ...]) -> Iterator[N
         yield
     except failures as error:
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        if "out of memory" in text:
+        if type(error).__name__ == "MemoryError":
             text = "the GPU has too little free memory; close other programs, or build with a smaller --batch"
         raise EngineError(f"{what}: {text}") from error
 

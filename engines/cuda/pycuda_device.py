@@ -101,7 +101,9 @@ class PycudaDevice(Device):
             grid: tuple[int, int, int], block: tuple[int, int, int], addresses: Sequence[int], stream: int
         ) -> None:
             with self._explained(f"starting the kernel {name}"):
-                function(*map(np.uint64, addresses), grid=grid, block=block, stream=self._streams[stream])
+                if getattr(function, "arg_format", None) is None:
+                    function.prepare("P" * len(addresses))
+                function.prepared_async_call(grid, block, self._streams[stream], *addresses)
 
         return launch
 

@@ -13,7 +13,11 @@ from engines.build import BuildOptions, build_artifact
 from engines.cuda.gpu import Gpu, find_gpu
 from engines.tensorrt_build import BuildRequest, build_plan
 from engines.tensorrt_module import TensorRt, failure, tensorrt_module
+from engines.tflite.convert import convert
 from tests.engines.networks import small_network, unsupported_network
+from tracker.errors import NetworkAssetError
+from tracker.networks.assets import BY_FILE
+from tracker.networks.store import locate
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed (extra: tensorrt)")
 
@@ -129,3 +133,16 @@ def test_what_it_says_becomes_one_line(rtx: TensorRt, said: str, advice: str) ->
 def test_a_module_that_is_not_installed() -> None:
     with pytest.raises(EngineError, match=r"not installed.*facestream-tracker\[tensorrt\]"):
         tensorrt_module("tensorrt_of_another_vendor")
+
+
+@pytest.mark.parametrize("file", [name for name in BY_FILE if name.endswith(".tflite")])
+def test_every_network_of_the_product_compiles(rtx: TensorRt, file: str) -> None:
+    try:
+        network = convert(locate(file))
+    except NetworkAssetError as error:
+        pytest.skip(str(error))
+    half = BuildRequest("fp16", BatchProfile(1, 1, 16), ("sm75", "sm86", "sm89", "sm120"))
+    for request in (BuildRequest("fp32", BatchProfile(1, 1, 16)), half):
+        built = build_plan(network, file, request, trt=rtx)
+        assert len(built.plan) > 100_000
+        assert built.inputs[0][1][0] == -1
