@@ -24,6 +24,8 @@ from engines.backend import BuildJob, Built, Capability
 from engines.batch import BatchProfile
 from engines.engine import Array, Engine, EngineError, TensorSpec, fixed_shape
 from engines.header import NetworkHeader
+from engines.openvino_kernels import VERSION as KERNELS_VERSION
+from engines.openvino_kernels import choose_kernels
 
 _CONVERSION_TOOLS = "openvino.tools.ovc"
 # oneDNN's switch that keeps it from using what the CPU has; OpenVINO's list of capabilities does not know of it.
@@ -132,6 +134,8 @@ def build(job: BuildJob) -> Built:
         dimension = job.batch.maximum if rows > 0 else _openvino().Dimension(job.batch.minimum, job.batch.maximum)
         model.reshape({port.any_name: [dimension, *_dimensions(port)[1:]] for port in model.inputs})
         job.progress("compiling", None)
+        if kind == "CPU":
+            choose_kernels(_openvino(), core, model, job.precision)
         compiled = core.compile_model(model, kind, _config(job.precision, job.threads))
         payload = compiled.export_model().getvalue()
     except RuntimeError as error:
@@ -181,7 +185,7 @@ def _multiplies_bf16() -> bool:
 def _load(path: Path, precision: str, threads: int, cache_dir: Path | None) -> Engine:
     config = _config(precision, threads)
     blob = cache_dir / f"{path.stem}-{_fingerprint(path, config)}.blob" if cache_dir is not None else None
-    compiled = _imported(blob, config) or _compiled(path, config, blob)
+    compiled = _imported(blob, config) or _compiled(path, precision, config, blob)
     return OpenVinoEngine(path, compiled, precision)
 
 
@@ -190,7 +194,8 @@ def _fingerprint(path: Path, config: dict[str, Any]) -> str:
     on.
     """
     digest = hashlib.sha256(path.read_bytes())
-    digest.update(repr((sorted(config.items()), _openvino().get_version(), _cpu_features())).encode())
+    about = (sorted(config.items()), _openvino().get_version(), _cpu_features(), KERNELS_VERSION)
+    digest.update(repr(about).encode())
     return digest.hexdigest()[:20]
 
 
@@ -211,11 +216,12 @@ def _imported(blob: Path | None, config: dict[str, Any]) -> Any | None:
         return None
 
 
-def _compiled(path: Path, config: dict[str, Any], blob: Path | None) -> Any:
+def _compiled(path: Path, precision: str, config: dict[str, Any], blob: Path | None) -> Any:
     core = _core()
     try:
         model = core.read_model(path)
         model.reshape({port.any_name: fixed_shape(_dimensions(port)) for port in model.inputs})
+        choose_kernels(_openvino(), core, model, precision)
         compiled = core.compile_model(model, "CPU", config)
     except RuntimeError as error:
         raise EngineError(
