@@ -9,8 +9,8 @@ import pytest
 
 from tests.appearance.faces import CAMERA, face_of, params_at
 from tools.evaluation.appearance import episodes, occlusion
-from tools.evaluation.appearance.occluders import KINDS, make
 from tracker.face_model import load_face_model
+from tracker.rendering.occluders import KINDS, make
 
 SKIN = np.array([200.0, 150.0, 120.0])
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tools.evaluation import ict, textured, unwrap
+from tools.evaluation import ict, textured
 from tracker.camera import Camera
 from tracker.face_model import load_face_model
+from tracker.rendering import unwrap
 from tracker.rendering.contours import LANDMARK_SET
 from tracker.rendering.scene import FaceScene
 from tracker.rendering.skin import SKIN_PX, Complexion, paint_face

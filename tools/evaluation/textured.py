@@ -22,7 +22,6 @@ from tools.evaluation.clips import SHARED, frames_of
 from tools.evaluation.surface import Surface
 from tools.evaluation.tracking import Follower, as_frames, fit
 from tools.evaluation.tracking_models import imported_ict
-from tools.evaluation.unwrap import ImageRGB, unwrap
 from tools.evaluation.warp import ThinPlate
 from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
 from tracker.cache import atomic_target, ensure_cache_dir
@@ -30,9 +29,10 @@ from tracker.face_model import FaceModel, load_face_model
 from tracker.face_model.model import Embedding
 from tracker.rendering.contours import CONTOUR, IRIS_LEFT, IRIS_RIGHT, LANDMARK_SET
 from tracker.rendering.lighting import Light
+from tracker.rendering.photographed_skin import best_views, skin_texture
 from tracker.rendering.scene import FaceScene
-from tracker.rendering.skin import SKIN_PX, Complexion, Unfolding, lash_cover, paint_face, skin_colour
-from tracker.rotations import matrix_from_rotvec
+from tracker.rendering.skin import SKIN_PX, Complexion, Unfolding, paint_face
+from tracker.rendering.unwrap import ImageRGB
 from tracker.samples import sample
 from tracker.types import Face
 
@@ -42,12 +42,7 @@ ICT_TRUTH: Final = "ict-truth"
 _EYES68: Final = slice(36, 48)
 _VERSION: Final = 4
 """Grows when unwrapping changes, so that cached skins are made anew."""
-_BRIGHTNESS: Final = (0.10, 0.42)
-"""Luminance that a skin's median is brought into: exposure is unknown, complexion is not to be lost."""
-_LUMINANCE: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
-_FACE_TEXELS: Final = (slice(300, 700), slice(300, 700))
 _FRAMES: Final = 6
-_LASHES: Final = 0.75
 _EYE_TINT: Final = 0.72
 """Lids shade the eyes more than the lighting knows."""
 
@@ -111,51 +106,14 @@ def _made(skin: Skin, follower: Follower) -> ImageRGB:
             f.image for f, t in zip(frames, times - times[0], strict=True) if skin.seconds[0] <= t < skin.seconds[1]
         ]
         pictures = _best(np.stack(kept), follower, _FRAMES)
-    linear = unwrap(pictures)
-    middle = np.median(linear[_FACE_TEXELS].reshape(-1, 3), axis=0)
-    linear *= _natural(middle) / np.maximum(middle, 1e-4)
-    # Lashes lie across the gap of the eye, so unwrapping tears them apart; the networks read the lids from them.
-    model = load_face_model()
-    unfold = Unfolding(model)
-    points = unfold(model.landmarks(model.template, LANDMARK_SET))
-    cover = np.clip(lash_cover(points, unfold.pixels_per_metre / 1000.0), 0.0, _LASHES)[..., None]
-    linear += (np.float32(0.8) * np.asarray(skin.hair, np.float32) - linear) * cover
-    return np.asarray(np.sqrt(np.clip(linear, 0.0, 1.0)) * 255.0 + 0.5).astype(np.uint8)
-
-
-def _natural(colour: Float32) -> Float32:
-    """The colour (3,) that pigments give a skin of this brightness: exposure and white balance of a clip are unknown."""
-    wanted = float(np.clip(colour @ _LUMINANCE, *_BRIGHTNESS))
-    melanin = np.linspace(0.0, 1.2, 241)[:, None]
-    colours = skin_colour(melanin, Complexion().haemoglobin)
-    nearest: Float32 = colours[int(np.argmin(np.abs(colours @ _LUMINANCE - wanted)))]
-    return nearest
+    return skin_texture(pictures, skin.hair)
 
 
 def _best(images: NDArray[np.uint8], follower: Follower, count: int) -> list[tuple[ImageRGB, Face]]:
     """The frames of a clip that show most of a face: well fitted, at rest, from sides as different as possible."""
     faces = fit(load_face_model(), follower.set_name, follower.encode(as_frames(images, 30.0)))
     found = [(image, face) for image, face in zip(images, faces, strict=True) if face is not None]
-    if not found:
-        raise ValueError("no face in the pictures that a skin should come from")
-    # The person is known best at the end.
-    identity = found[-1][1].identity
-    found = [(image, replace(face, identity=identity)) for image, face in found]
-    moved = np.array([_unrest(face) for _, face in found])
-    turned = np.stack([matrix_from_rotvec(face.params.rotation) for _, face in found])
-    frontal = turned[:, 2, 2]
-    chosen = [int(np.argmin(moved + 0.5 * (1.0 + frontal)))]
-    while len(chosen) < min(count, len(found)):
-        novelty = np.min([np.linalg.norm(turned - turned[k], axis=(1, 2)) for k in chosen], axis=0)
-        chosen.append(int(np.argmax(np.minimum(novelty, 1.0) - 1.5 * moved)))
-    return [found[k] for k in chosen]
-
-
-def _unrest(face: Face) -> float:
-    """How far a face is from rest, and its fit from the picture: 0 is best."""
-    shut = float(face.arkit[[ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]].max())
-    opened = float(face.arkit[ARKIT_INDEX["jawOpen"]])
-    return shut + opened + 20.0 * face.residual_px / max(float(face.box[2]), 1.0)
+    return best_views(found, count)
 
 
 def scene(

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from tools.evaluation import metrics
 from tools.evaluation.appearance.episodes import skin_colour
-from tools.evaluation.appearance.occluders import make
 from tools.evaluation.clips import SHARED, eye_distance, frames_of
 from tools.evaluation.synthetic import face_area
 from tracker.config import TrackerConfig
 from tracker.enrolment.survey import Survey
 from tracker.face_model import FaceModel
+from tracker.rendering.occluders import make
 from tracker.rotations import matrix_from_rotvec, rotvec_from_matrix
 from tracker.samples import sample
 from tracker.tracking import FrameTracker

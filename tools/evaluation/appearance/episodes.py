@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.evaluation.appearance.occluders import Image, Kind, make
 from tools.evaluation.clips import eye_distance
+from tracker.rendering.occluders import Image, Kind, make
 
 Float32 = NDArray[np.float32]
 

@@ -9,12 +9,12 @@ import numpy as np
 from tools.evaluation import steadiness
 from tools.evaluation.appearance import occlusion, separation, steps
 from tools.evaluation.appearance.episodes import SIZES, frames_needed, occlude
-from tools.evaluation.appearance.occluders import Image
 from tools.evaluation.appearance.runs import MODES, Mode, Runner
 from tools.evaluation.clips import SHARED, frames_of
 from tools.evaluation.tracking import Encoded, Follower
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
+from tracker.rendering.occluders import Image
 from tracker.samples import sample
 
 PARTS: Final = ("separation", "occlusion", "steadiness", "steps", "cost")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from time import thread_time
 from typing import Final, Literal
 
-from tools.evaluation.appearance.occluders import Image
 from tools.evaluation.tracking import Encoded
 from tracker.appearance import AppearanceStage
 from tracker.camera import Camera
@@ -15,6 +14,7 @@ from tracker.face_model import FaceModel
 from tracker.fitting.fitter import FitConfig
 from tracker.fitting.picture import PictureConfig
 from tracker.fitting.stage import FitStage
+from tracker.rendering.occluders import Image
 from tracker.types import Albedo, Face
 
 Mode = Literal["off", "auto", "on"]

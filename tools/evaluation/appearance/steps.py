@@ -13,11 +13,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from tools.evaluation.appearance.occluders import Image
 from tools.evaluation.appearance.occlusion import difference
 from tools.evaluation.appearance.runs import Mode, Runner
 from tools.evaluation.tracking import Encoded, Follower
 from tracker.camera import Camera
+from tracker.rendering.occluders import Image
 from tracker.rendering.rasterizer import rasterize
 from tracker.rendering.shading import NormalField
 from tracker.types import Face
