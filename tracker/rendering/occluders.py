@@ -55,7 +55,7 @@ class Occluder:
         blur = max(0.0, 0.45 / scale - 0.45)
         source = np.dstack([self.layer, self.shadow])
         if blur > 0.2:
-            source = cv2.GaussianBlur(source, (0, 0), blur)
+            source = np.asarray(cv2.GaussianBlur(source, (0, 0), blur), np.float32)
         warped = np.asarray(cv2.warpAffine(source, matrix, (width, height), flags=cv2.INTER_LINEAR), np.float32)
         cover = warped[..., 3]
         behind = image.astype(np.float32) * (1.0 - _SHADOW * warped[..., 4:5])
@@ -71,11 +71,11 @@ def make(kind: Kind, skin_rgb: NDArray[np.floating], seed: int = 0) -> Occluder:
     }  # fmt: skip
     colour, cover = draw[kind](np.asarray(skin_rgb, np.float64), rng)
     soft = cv2.GaussianBlur(cover, (0, 0), 1.6)
-    shadow = cv2.GaussianBlur(cover, (0, 0), 0.09 * _PX_PER_EYES)
+    shadow = np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.09 * _PX_PER_EYES), np.float32)
     return Occluder(np.dstack([colour * soft[..., None], soft]).astype(np.float32), shadow)
 
 
-def _hand(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _hand(skin: NDArray[np.floating], rng: np.random.Generator) -> tuple[Float32, Float32]:
     """The back of a hand: a palm, four fingers and a thumb as rounded bars, each shaded by its own roundness."""
     size = round(2.6 * _PX_PER_EYES)
     height = np.zeros((size, size), np.float32)
@@ -95,7 +95,7 @@ def _hand(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32,
     return _lit(height, skin, rng, mottle=0.035), cover
 
 
-def _microphone(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _microphone(skin: NDArray[np.floating], rng: np.random.Generator) -> tuple[Float32, Float32]:
     size = round(2.4 * _PX_PER_EYES)
     unit = float(_PX_PER_EYES)
     top = np.array([size / 2.0, size * 0.30])
@@ -111,7 +111,7 @@ def _microphone(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Fl
     )
 
 
-def _scarf(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _scarf(skin: NDArray[np.floating], rng: np.random.Generator) -> tuple[Float32, Float32]:
     """Cloth from the nose down: a wide band whose upper edge sags, with folds and a knitted pattern."""
     rows, columns = round(1.5 * _PX_PER_EYES), round(3.2 * _PX_PER_EYES)
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
@@ -128,7 +128,7 @@ def _scarf(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32
     return (cloth * shade[..., None] * (1.0 + rng.normal(0.0, 0.03, (rows, columns, 1)))).astype(np.float32), cover
 
 
-def _hair(skin: NDArray[np.float64], rng: np.random.Generator) -> tuple[Float32, Float32]:
+def _hair(skin: NDArray[np.floating], rng: np.random.Generator) -> tuple[Float32, Float32]:
     """A lock of hair: many thin curves, dark with lighter ones among them."""
     rows, columns = round(2.2 * _PX_PER_EYES), round(1.2 * _PX_PER_EYES)
     colour = np.zeros((rows, columns, 3), np.float32)
@@ -155,7 +155,7 @@ def _bar(height: Float32, start: NDArray[np.floating], end: NDArray[np.floating]
     np.maximum(height, np.sqrt(np.clip(radius**2 - distance2, 0.0, None)), out=height)
 
 
-def _lit(height: Float32, colour: NDArray[np.float64], rng: np.random.Generator, mottle: float) -> Float32:
+def _lit(height: Float32, colour: NDArray[np.floating], rng: np.random.Generator, mottle: float) -> Float32:
     """A height field in this colour under a lamp from the upper left, its mean brightness that of the colour."""
     down = cv2.GaussianBlur(height, (0, 0), 2.0)
     dy, dx = np.gradient(down)
@@ -165,4 +165,5 @@ def _lit(height: Float32, colour: NDArray[np.float64], rng: np.random.Generator,
     noise = cv2.resize(
         rng.normal(0.0, mottle, (24, 24)).astype(np.float32), height.shape[::-1], interpolation=cv2.INTER_CUBIC
     )
-    return (np.asarray(colour) * (shade * (1.0 + noise))[..., None]).astype(np.float32)
+    lit: Float32 = (np.asarray(colour) * (shade * (1.0 + noise))[..., None]).astype(np.float32)
+    return lit

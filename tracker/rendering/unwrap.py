@@ -189,7 +189,8 @@ def filled(texture: Float32) -> Float32:
     levels = [texture * texture[..., 3:] * smoothstep(0.5 * usual, 0.9 * usual, luminance)]
     while min(levels[-1].shape[:2]) > 1:
         height, width = levels[-1].shape[:2]
-        half = cv2.resize(levels[-1], (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        size = (max(1, width // 2), max(1, height // 2))
+        half = np.asarray(cv2.resize(levels[-1], size, interpolation=cv2.INTER_AREA), np.float32)
         # A level counts as seen as soon as anything in it is.
         half *= (np.minimum(1.0, 4.0 * half[..., 3:]) / np.maximum(half[..., 3:], 1e-9)).astype(np.float32)
         levels.append(half)
@@ -198,6 +199,7 @@ def filled(texture: Float32) -> Float32:
         grown = cv2.resize(filled, (level.shape[1], level.shape[0]), interpolation=cv2.INTER_LINEAR)
         filled = level + grown * (1.0 - level[..., 3:])
     # Soft edges: where little was seen, both.
-    share = cv2.GaussianBlur(texture[..., 3], (0, 0), _EDGE_PX)[..., None]
+    share = np.asarray(cv2.GaussianBlur(texture[..., 3], (0, 0), _EDGE_PX), np.float32)[..., None]
     share = texture[..., 3:] * smoothstep(0.5, 1.0, share)
-    return texture[..., :3] * share + filled[..., :3] * (1.0 - share)
+    mixed: Float32 = texture[..., :3] * share + filled[..., :3] * (1.0 - share)
+    return mixed

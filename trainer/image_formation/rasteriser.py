@@ -47,6 +47,16 @@ class Raster:
             rows = values.flatten(0, 1)[self.corners + (self.image * values.shape[1])[:, None]]
         return torch.einsum("nk,nkc->nc", self.barycentric.to(values.dtype), rows)
 
+    def rows(self, chosen: Tensor, offset: int = 0) -> Raster:
+        """The raster of some of the covered pixels, ``chosen`` (N,) bool or indices; ``offset`` is taken off vertex numbers."""
+        return Raster(
+            self.triangle,
+            self.image[chosen],
+            self.pixel[chosen],
+            self.corners[chosen] - offset,
+            self.barycentric[chosen],
+        )
+
     def spread(self, values: Tensor, background: float = 0.0) -> Tensor:
         """Values (N, C) of the covered pixels as pictures (B, H, W, C) over a constant."""
         batch, height, width = self.triangle.shape

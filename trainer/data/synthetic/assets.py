@@ -31,6 +31,8 @@ class Assets:
     """(1024, 1024) structure of hair in the skins' chart."""
     backgrounds: UInt8
     """(G, H, W, 3) sRGB pictures without faces."""
+    origin: tuple[str, ...] = ()
+    """Where each skin comes from: ``painted``, or the name of a file."""
 
 
 def painted_assets(model: FaceModel, count: int = _PAINTED, seed: int = 0) -> Assets:
@@ -52,7 +54,12 @@ def painted_assets(model: FaceModel, count: int = _PAINTED, seed: int = 0) -> As
         strands = paint.strands[:SKIN_PX] if strands is None else strands
     assert strands is not None
     return Assets(
-        np.stack(skins), np.array(hair, np.float32), np.stack(eyes), strands, np.zeros((0, 8, 8, 3), np.uint8)
+        np.stack(skins),
+        np.array(hair, np.float32),
+        np.stack(eyes),
+        strands,
+        np.zeros((0, 8, 8, 3), np.uint8),
+        ("painted",) * count,
     )
 
 

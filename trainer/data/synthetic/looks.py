@@ -11,6 +11,8 @@ from torch import Generator, Tensor
 from trainer.data.synthetic.assets import Assets
 
 _WAVES: Final = 12
+_REAL: Final = 0.8
+"""Share of skins that come from pictures of people, where there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,10 @@ class Looks:
 
     skin: Tensor
     """(B,) index of the skin."""
+    other: Tensor
+    """(B,) index of a second skin."""
+    share: Tensor
+    """(B,) of the second one in the mixture, 0..1."""
     mirrored: Tensor
     """(B,) 1 where the skin is worn the other way round."""
     tone: Tensor
@@ -58,18 +64,34 @@ def sample_looks(count: int, assets: Assets, generator: Generator) -> Looks:
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator)
 
-    skin = torch.randint(0, len(assets.skins), (count,), generator=generator)
+    real = [index for index, origin in enumerate(assets.origin) if origin != "painted"]
+    chance = torch.ones(len(assets.skins))
+    if real and len(real) < len(chance):
+        chance[real] = _REAL * (len(chance) - len(real)) / len(real) / (1.0 - _REAL)
+    skin, other = (torch.multinomial(chance, count, True, generator=generator) for _ in range(2))
+    share = (0.15 + 0.7 * rand(count)) * (rand(count) < 0.4)
     melanin, blood = torch.tensor(_MELANIN), torch.tensor(_HAEMOGLOBIN)
     tone = -0.10 * normal(count, 1) * melanin - 0.10 * normal(count, 1) * blood + 0.03 * normal(count, 3)
     wave = normal(count, _WAVES, 3) * torch.exp(3.0 + 1.6 * rand(count, _WAVES, 1))
     swing = 0.022 * normal(count, _WAVES, 1) * melanin + 0.03 * normal(count, _WAVES, 1) * blood
     own = torch.from_numpy(assets.hair_colours)[skin]
     grey = rand(count, 1) < 0.12
-    other = own * torch.exp(0.35 * normal(count, 1) + 0.08 * normal(count, 3))
-    hair = torch.where(grey, 0.12 + 0.3 * rand(count, 1), other)
+    dyed = own * torch.exp(0.35 * normal(count, 1) + 0.08 * normal(count, 3))
+    hair = torch.where(grey, 0.12 + 0.3 * rand(count, 1), dyed)
     bald = rand(count) < 0.08
     hairline = torch.where(bald, torch.full((count,), 0.3), 0.008 * normal(count))
     return Looks(
-        skin, (rand(count) < 0.5).float(), tone, wave, rand(count, _WAVES) * 6.283, swing, torch.exp(0.5 * normal(count)),
-        torch.randint(0, len(assets.eyes), (count,), generator=generator), 0.6 + 0.5 * rand(count), hair, hairline,
-    )  # fmt: skip
+        skin=skin,
+        other=other,
+        share=share,
+        mirrored=(rand(count) < 0.5).float(),
+        tone=tone,
+        wave=wave,
+        phase=rand(count, _WAVES) * 6.283,
+        swing=swing,
+        gloss=torch.exp(0.5 * normal(count)),
+        eye=torch.randint(0, len(assets.eyes), (count,), generator=generator),
+        sclera=0.6 + 0.5 * rand(count),
+        hair=hair,
+        hairline=hairline,
+    )

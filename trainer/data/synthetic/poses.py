@@ -27,6 +27,8 @@ class Poses:
     """(B, 3) metres."""
     yaw: Tensor
     """(B,) radians, positive when the subject looks to its left."""
+    torso: Tensor
+    """(B, 3) turn of the torso against the head: axis-angle, head axes."""
     shift: Tensor
     """(B, 2) displacement of the crop in its sides."""
     turn: Tensor
@@ -75,8 +77,18 @@ def sample_poses(count: int, config: SyntheticConfig, generator: Generator) -> P
     turn = normal(count) * torch.where(wide, 20.0, 5.0) * degree * size
     scale = torch.exp(normal(count) * torch.where(wide, 0.22, 0.06) * size)
     upright = ((yaw.abs() - _PROFILE) / (80.0 * degree - _PROFILE)).clamp(0, 1) * uniform(0.5, 1.0)
+    # Most of a head's turn is the neck's: the torso stays behind.
+    back = torch.stack([-pitch, -yaw, roll], 1) * (0.55 + 0.3 * torch.rand(count, 3, generator=generator))
+    torso = back + 0.06 * normal(count, 3)
     return Poses(
-        towards @ turned, translation, yaw, shift, turn, scale, torch.where(yaw.abs() > 80 * degree, 1.0, upright)
+        towards @ turned,
+        translation,
+        yaw,
+        torso,
+        shift,
+        turn,
+        scale,
+        torch.where(yaw.abs() > 80 * degree, 1.0, upright),
     )
 
 

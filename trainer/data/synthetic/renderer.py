@@ -17,12 +17,17 @@ from trainer.data.synthetic.assets import Assets
 from trainer.data.synthetic.lighting import HeadLight, Lights
 from trainer.data.synthetic.looks import Looks
 from trainer.data.synthetic.poses import Poses, crop_cameras
-from trainer.data.synthetic.textures import TextureBank
+from trainer.data.synthetic.shell import ShellPainter
+from trainer.data.synthetic.styles import Styles
+from trainer.data.synthetic.textures import TextureBank, smoothstep
+from trainer.data.synthetic.torso import Torso
+from trainer.data.synthetic.wardrobe import Wardrobe
 from trainer.image_formation.camera import CropCameras
 from trainer.image_formation.face_model import PointSet, TorchFaceModel
 from trainer.image_formation.normals import NormalField
 from trainer.image_formation.points import visible_points
 from trainer.image_formation.rasteriser import Raster, rasterise
+from trainer.image_formation.shading import shade
 
 _OUTER_EYE_CORNERS: Final = (33, 263)
 _SLACK_M: Final = 0.004
@@ -34,15 +39,15 @@ class Rendered:
     """A batch of heads as the light from them would fall into a crop."""
 
     colour: Tensor
-    """(B, 3, H, W) linear, not multiplied with the cover."""
+    """(B, 3, H, W) linear."""
     depth: Tensor
-    """(B, H, W) metres, infinite where no head is."""
+    """(B, H, W) metres of what is seen, hair included; infinite where background is."""
     points: Tensor
     """(B, N, 3) landmarks: x, y as fractions of the crop's side, z on the same scale, 0 at the head's origin."""
     camera_points: Tensor
     """(B, N, 3) the same, metres, in axes of the large picture's camera."""
     visible: Tensor
-    """(B, N) bool: in the picture, and not behind the head itself."""
+    """(B, N) bool: in the picture, and not behind the head itself, its hair or what it wears."""
     cameras: CropCameras
     vertices: Tensor
     """(B, V, 3) camera axes."""
@@ -63,6 +68,12 @@ class HeadRenderer:
         self.model, self.device = model, device
         self.head = TorchFaceModel(model).to(device)
         self._normals = NormalField(model.faces, model.vertex_count).to(device)
+        self._torso = Torso(model, device)
+        self._torso_normals = NormalField(self._torso.faces, int(self._torso.faces.max()) + 1).to(device)
+        torso_faces = torch.tensor(self._torso.faces, device=device) + model.vertex_count
+        self._opaque = torch.cat([self.head.faces, torso_faces])
+        self.wardrobe = Wardrobe(model, device)
+        self._shell = ShellPainter(self.wardrobe, device)
         self._light = HeadLight(model, device)
         self._frame = PointSet(model.faces, model.embedding(LANDMARK_SET)).to(device)
         self.embedding = landmark_embedding(model, landmark_set)
@@ -88,29 +99,55 @@ class HeadRenderer:
 
     @torch.no_grad()
     def render(
-        self, identity: Tensor, expression: Tensor, poses: Poses, looks: Looks, lights: Lights, size: int
+        self,
+        identity: Tensor,
+        expression: Tensor,
+        poses: Poses,
+        looks: Looks,
+        styles: Styles,
+        lights: Lights,
+        behind: Tensor,
     ) -> Rendered:
-        """Draw heads at ``size`` x ``size`` pixels.
+        """Draw heads before pictures ``behind`` (B, 3, H, H), linear.
 
         Args:
             identity: (B, Ni).
             expression: (B, Ne) the model's own weights.
             poses: where they are and how they are cropped.
             looks: what they wear.
+            styles: hair, hats, glasses, clothes.
             lights: camera axes.
-            size: pixels per side.
+            behind: backgrounds; their size is that of the drawing.
         """
+        size = behind.shape[-1]
         head, vertices = self.pose(identity, expression, poses)
         cameras = crop_cameras(self._frame(vertices), poses, _OUTER_EYE_CORNERS)
         rotation = poses.rotation.to(self.device)
-        raster = rasterise(cameras.project(vertices) * size, vertices[..., 2], self.head.faces, size, size)
+        centre = poses.translation.to(self.device)[:, None]
+        torso = self._torso(poses.torso.to(self.device), 0.9 + 0.3 * styles.lens / 0.025)
+        torso_seen = torso @ rotation.transpose(1, 2) + centre
+        both = torch.cat([vertices, torso_seen], 1)
+        raster = rasterise(cameras.project(both) * size, both[..., 2], self._opaque, size, size)
         normals = self._normals(head)
+        harmonics = lights.harmonics()
+        picture = behind.permute(0, 2, 3, 1).reshape(-1, 3).clone()
+        place = raster.image * (size * size) + raster.pixel
+        is_head = raster.corners[:, 0] < vertices.shape[1]
+        part = raster.rows(is_head)
         irradiance, reached = self._light(normals, rotation, lights)
-        colour = self._shade(
-            raster, head, normals @ rotation.transpose(1, 2), irradiance, reached, poses, looks, lights
+        picture[place[is_head]] = self._shade(
+            part, head, normals @ rotation.transpose(1, 2), irradiance, reached, poses, looks, lights
         )
-        picture = raster.spread(colour).permute(0, 3, 1, 2)
-        depth = raster.spread(raster.interpolate(vertices[..., 2:]), float("inf"))[..., 0]
+        part = raster.rows(~is_head, vertices.shape[1])
+        turned = self._torso_normals(torso) @ rotation.transpose(1, 2)
+        picture[place[~is_head]] = self._cloth(part, turned, torso, harmonics, styles)
+        depth = raster.spread(raster.interpolate(both[..., 2:]), float("inf"))[..., 0]
+        worn = self.wardrobe(head, styles)
+        worn_seen = worn.vertices @ rotation.transpose(1, 2) + centre
+        # What is not worn is put behind the camera, where nothing is drawn.
+        worn_depth = torch.where(worn.shown, worn_seen[..., 2], torch.full_like(worn_seen[..., 2], -1.0))
+        flat_worn = cameras.project(worn_seen) * size
+        self._shell(picture, depth, flat_worn, worn_depth, worn_seen, styles, harmonics, size)
         marks = self._marks(vertices)
         flat = cameras.project(marks)
         origin = poses.translation.to(self.device)
@@ -119,7 +156,15 @@ class HeadRenderer:
         scale = cameras.focal / torch.einsum("bi,bi->b", origin, ahead)
         points = torch.cat([flat, (away * scale[:, None])[..., None]], -1)
         seen = visible_points(depth, flat * size, marks[..., 2], _SLACK_M)
-        return Rendered(picture, depth, points, marks, seen, cameras, vertices)
+        colour = picture.view(-1, size, size, 3).permute(0, 3, 1, 2)
+        return Rendered(colour, depth, points, marks, seen, cameras, vertices)
+
+    def _cloth(self, raster: Raster, normals: Tensor, torso: Tensor, harmonics: Tensor, styles: Styles) -> Tensor:
+        lit = shade(normals, harmonics).clamp_min(0.0)
+        values = raster.interpolate(torch.cat([lit, torso], -1))
+        weave = torch.sin(values[:, 3] * 900.0) * torch.sin(values[:, 4] * 900.0)
+        folds = torch.sin(values[:, 3] * 40.0 + torch.sin(values[:, 4] * 25.0) * 2.0)
+        return styles.cloth[raster.image] * values[:, :3] * (0.85 + 0.06 * weave + 0.12 * folds)[:, None]
 
     def _shade(
         self, raster: Raster, head: Tensor, normals: Tensor, irradiance: Tensor, reached: Tensor, poses: Poses, looks: Looks,
@@ -173,7 +218,12 @@ class HeadRenderer:
         image = raster.image[rows]
         mirrored = looks.mirrored[image] > 0.5
         turned = torch.where(mirrored, (SKIN_PX - 1.0) - place[:, 0], place[:, 0])
-        code = self._skins.sample(looks.skin[image], torch.stack([turned, place[:, 1]], 1))
+        place_in_skin = torch.stack([turned, place[:, 1]], 1)
+        code = self._skins.sample(looks.skin[image], place_in_skin)
+        mixed = torch.nonzero(looks.share[image] > 0.0)[:, 0]
+        if len(mixed):
+            second = self._skins.sample(looks.other[image[mixed]], place_in_skin[mixed])
+            code = code.index_copy(0, mixed, torch.lerp(code[mixed], second, looks.share[image[mixed], None]))
         albedo = code * code
         distance = hair_distance - looks.hairline[image]
         near = torch.nonzero(distance > -0.008)[:, 0]
@@ -183,9 +233,3 @@ class HeadRenderer:
         albedo = albedo.index_copy(0, near, torch.lerp(albedo[near], hair, cover))
         dull = torch.ones_like(distance).index_copy(0, near, 1.0 - 0.8 * cover[:, 0])
         return albedo, dull
-
-
-def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
-    """0 below ``low``, 1 above ``high``, smooth between."""
-    t = ((x - low) / (high - low)).clamp(0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
@@ -16,13 +17,20 @@ from trainer.data.synthetic.camera_effects import develop
 from trainer.data.synthetic.config import SyntheticConfig
 from trainer.data.synthetic.expressions import sample_expressions
 from trainer.data.synthetic.library import load_assets
-from trainer.data.synthetic.lighting import sample_lights
-from trainer.data.synthetic.looks import sample_looks
+from trainer.data.synthetic.lighting import Lights, sample_lights
+from trainer.data.synthetic.looks import Looks, sample_looks
+from trainer.data.synthetic.occlusions import Occlusions
 from trainer.data.synthetic.poses import Poses, sample_poses
 from trainer.data.synthetic.renderer import HeadRenderer, Rendered
+from trainer.data.synthetic.styles import sample_styles
+from trainer.data.synthetic.textures import TextureBank
+from trainer.image_formation.points import sample_image
 from trainer.image_formation.shading import sh_basis
 
 _SEED_STEP = 1_000_003
+_HIDES = 0.5
+_THINGS = 0.6
+"""Share of crops without a face that show a hand or another thing."""
 
 
 class SyntheticStream:
@@ -48,6 +56,11 @@ class SyntheticStream:
         model = load_face_model()
         self._assets = assets or load_assets(self.config.assets)
         self._renderer = HeadRenderer(model, self.landmark_set, self._assets, self._device)
+        self._occlusions = Occlusions(self._device)
+        face = self._assets.skins[:, 300:700, 300:700].astype("float32") / 255.0
+        self._skin_colour = torch.tensor((face**2).mean(axis=(1, 2)), device=self._device)
+        places = self._assets.backgrounds
+        self._backgrounds = TextureBank(places, self._device) if len(places) else None
         self._weight = torch.tensor(self._renderer.embedding.weight, device=self._device)
 
     @property
@@ -74,14 +87,48 @@ class SyntheticStream:
         looks = sample_looks(count, self._assets, generator).to(self._device)
         lights = sample_lights(count, generator).to(self._device)
         size = round(config.crop_size * config.supersample)
+        styles = sample_styles(count, looks.hair.cpu(), looks.hairline.cpu() > 0.1, config.accessories, generator)
+        behind = backgrounds(count, size, self._backgrounds, generator, self._device)
         rendered = self._renderer.render(
-            identity.to(self._device), expression.to(self._device), poses, looks, lights, size
+            identity.to(self._device),
+            expression.to(self._device),
+            poses,
+            looks,
+            styles.to(self._device),
+            lights,
+            behind,
         )
-        behind = backgrounds(count, size, None, generator, self._device)
-        cover = torch.isfinite(rendered.depth)[:, None]
-        linear = torch.where(cover, rendered.colour, behind)
+        linear, visible = self._occluded(rendered, looks, lights, generator)
+        present, linear = self._negatives(linear, behind, generator)
         image = develop(linear, config.crop_size, config.degrade, generator)
-        return self._labelled(image, rendered, identity, expression, poses, lights.harmonics())
+        known = self._labelled(image, rendered, identity, expression, poses, lights.harmonics())
+        return _without_face(replace(known, visible=visible, present=present))
+
+    def _occluded(
+        self, rendered: Rendered, looks: Looks, lights: Lights, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures with things before the face, and which points are seen then, (B, N) 0 or 1."""
+        front = sh_basis(torch.tensor([[0.0, -0.2, -0.98]], device=self._device)) @ lights.harmonics()
+        skin = self._skin_colour[looks.skin] * torch.exp(looks.tone)
+        linear, cover = self._occlusions(
+            rendered.colour, rendered.points, front[:, 0].clamp_min(0.0), skin, self.config.occluders, generator
+        )
+        size = cover.shape[-1]
+        hidden = sample_image(cover[:, None], rendered.points[..., :2].clamp(-1.0, 2.0) * size)[..., 0] > _HIDES
+        return linear, (rendered.visible & ~hidden).float()
+
+    def _negatives(self, linear: Tensor, behind: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Presence (B,), and pictures of which a share shows backgrounds alone, or things before them."""
+        count = len(linear)
+        absent = torch.rand(count, generator=generator) < self.config.negatives
+        where = torch.rand(count, 40, 3, generator=generator).to(self._device) * 0.6 + 0.2
+        level = torch.full((count, 3), 0.7, device=self._device)
+        skin = self._skin_colour[
+            torch.randint(0, len(self._skin_colour), (count,), generator=generator).to(self._device)
+        ]
+        empty, _ = self._occlusions(behind, where, level, skin, _THINGS, generator)
+        shown = absent.to(self._device)
+        return 1.0 - shown.float(), torch.where(shown[:, None, None, None], empty, linear)
 
     def _labelled(
         self, image: Tensor, rendered: Rendered, identity: Tensor, expression: Tensor, poses: Poses, light: Tensor
@@ -101,6 +148,27 @@ class SyntheticStream:
             focal=rendered.cameras.focal,
             source=("synthetic",) * count,
         )
+
+
+def _without_face(batch: Batch) -> Batch:
+    """The batch with nothing but presence known where no face is."""
+    absent = batch.present < 0.5
+    nan = float("nan")
+
+    def blank(values: Tensor, value: float = nan) -> Tensor:
+        return torch.where(absent.view(-1, *(1,) * (values.ndim - 1)), torch.full_like(values, value), values)
+
+    return replace(
+        batch,
+        points=blank(batch.points),
+        weight=blank(batch.weight, 0.0),
+        visible=blank(batch.visible),
+        rotation=blank(batch.rotation),
+        expression=blank(batch.expression),
+        identity=blank(batch.identity),
+        light=blank(batch.light),
+        focal=blank(batch.focal),
+    )
 
 
 def turned_light(light: Tensor, rotation: Tensor) -> Tensor:

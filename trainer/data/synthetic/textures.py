@@ -39,3 +39,9 @@ class TextureBank:
     def _texel(self, index: Tensor) -> Tensor:
         bytes_ = self.texels[index].view(torch.uint8).view(-1, 4)[:, : self.channels]
         return bytes_.float() * (1.0 / 255.0)
+
+
+def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = ((x - low) / (high - low)).clamp(0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
