@@ -139,7 +139,8 @@ def time_detection(image: np.ndarray[Any, np.dtype[np.uint8]], config: TrackerCo
     ``image`` (H, W, 3) is scaled to each of ``RESOLUTIONS``; ``nobody`` is the thorough search of a grey picture.
     """
     follower = FaceFollower(
-        create_encoder(config.encoder, config.threads, config.precision), FaceDetector(config.threads, config.precision)
+        create_encoder(config.encoder, config.threads, config.precision, config.engine),
+        FaceDetector(config.threads, config.precision, config.engine),
     )
     taken: dict[str, dict[str, float]] = {}
     for width, height in RESOLUTIONS:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from tracker.errors import ConfigError
 
 EncoderName = Literal["mediapipe", "light"]
-Precision = Literal["auto", "f32", "bf16"]
+EngineName = Literal["auto", "openvino", "onnxruntime", "litert", "tensorrt", "torch"]
+Precision = Literal["auto", "f32", "f16", "bf16"]
 Photometric = Literal["auto", "on", "off"]
 ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light")
 PHOTOMETRIC: Final[tuple[Photometric, ...]] = ("auto", "on", "off")
-PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "f32", "bf16")
+ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
+PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class TrackerConfig:
     threads: int = 1
     """Threads per network."""
     precision: Precision = "auto"
+    engine: EngineName = "auto"
+    """What runs the networks; ``auto`` is the CPU: OpenVINO where it has a wheel."""
     appearance: bool = False
     """Estimate skin reflectance, light and occlusion (docs/appearance.md)."""
     photometric: Photometric = "auto"
@@ -46,6 +50,7 @@ class TrackerConfig:
 
     def __post_init__(self) -> None:
         _one_of("encoder", self.encoder, ENCODERS)
+        _one_of("engine", self.engine, ENGINES)
         _one_of("photometric", self.photometric, PHOTOMETRIC)
         _one_of("precision", self.precision, PRECISIONS)
         if not 1 <= self.max_faces <= 16:
@@ -104,6 +109,10 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=PRECISIONS, default="auto", help="arithmetic of the networks (default auto)"
     )
     group.add_argument(
+        "--engine", choices=ENGINES, default="auto",
+        help="what runs the networks: 'auto' is the CPU's best, 'tensorrt' an NVIDIA GPU (docs/gpu.md)",
+    )  # fmt: skip
+    group.add_argument(
         "--appearance", choices=("on", "off"), default="off",
         help="estimate skin reflectance, light and occlusion (default off)",
     )  # fmt: skip
@@ -127,6 +136,7 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
         smoothing=not args.no_smoothing,
         threads=args.threads,
         precision=args.precision,
+        engine=args.engine,
         appearance=args.appearance == "on",
         photometric=args.photometric,
     )

@@ -63,11 +63,11 @@ class FrameTracker:
             self.enrolment = read_enrolment(Path(self.config.identity))
             self.enrolment.check_model(self._fitted.name, self._fitted.sha256, self.config.identity)
         self._configured = self.enrolment
-        threads, precision = self.config.threads, self.config.precision
+        threads, precision, engine = self.config.threads, self.config.precision, self.config.engine
         # Compiling networks takes most of the start-up and runs outside the interpreter lock.
         with ThreadPoolExecutor(1) as pool:
-            detector = pool.submit(FaceDetector, threads, precision)
-            encoder = create_encoder(self.config.encoder, threads, precision)
+            detector = pool.submit(FaceDetector, threads, precision, engine)
+            encoder = create_encoder(self.config.encoder, threads, precision, engine)
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
         self._cuts = CutDetector()

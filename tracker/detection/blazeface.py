@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.config import Precision
+from tracker.config import EngineName, Precision
 from tracker.networks import open_network
 from tracker.types import Detection, Float32, ImageRGB
 
@@ -37,11 +37,17 @@ _VARIANTS: Final = {
 class BlazeFace:
     """One detector network on square inputs: ``short`` range (128 px) or ``full`` range (192 px)."""
 
-    def __init__(self, variant: Literal["short", "full"], threads: int = 1, precision: Precision = "auto") -> None:
+    def __init__(
+        self,
+        variant: Literal["short", "full"],
+        threads: int = 1,
+        precision: Precision = "auto",
+        engine: EngineName = "auto",
+    ) -> None:
         """Load the network. Raises NetworkAssetError when it has not been fetched."""
         chosen = _VARIANTS[variant]
         self.size = chosen.size
-        self._engine = open_network(chosen.file, precision=precision, threads=threads)
+        self._engine = open_network(chosen.file, precision=precision, threads=threads, engine=engine)
         (buffer,) = self._engine.buffers.values()
         self._input = buffer[0]
         self._anchors = anchors(chosen.size, chosen.grids)

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from tracker.config import Precision
+from tracker.config import EngineName, Precision
 from tracker.detection.blazeface import BlazeFace
 from tracker.detection.thumbnail import Thumbnail, turned
 from tracker.types import Detection, ImageRGB
@@ -37,10 +37,10 @@ class FaceDetector:
     and asks the short-range network, which knows faces that fill the picture, about the upright and the inverted one.
     """
 
-    def __init__(self, threads: int = 1, precision: Precision = "auto") -> None:
+    def __init__(self, threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto") -> None:
         """Load the networks. Raises NetworkAssetError when they have not been fetched."""
-        self._far = BlazeFace("full", threads, precision)
-        self._near = BlazeFace("short", threads, precision)
+        self._far = BlazeFace("full", threads, precision, engine)
+        self._near = BlazeFace("short", threads, precision, engine)
 
     def detect(self, image: ImageRGB, thorough: bool = True) -> list[Detection]:
         """See ``Detector.detect``."""

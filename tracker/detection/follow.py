@@ -13,7 +13,7 @@ from tracker.detection.detector import Detector
 from tracker.detection.plausible import is_face, is_same_crop, is_same_face
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import FACE_MARGIN, Roi, roi_around
-from tracker.landmarks.encoder import Encoded, LandmarkEncoder
+from tracker.landmarks.encoder import Encoded, LandmarkEncoder, encode_all
 from tracker.types import Detection, FaceObservation, Float32, Frame, ImageRGB
 
 # While fewer faces than asked for are known, a cheap search runs on every so many-th frame.
@@ -89,8 +89,9 @@ class FaceFollower:
     def _advance(self, frame: Frame) -> None:
         """Carry every followed face over to this frame, or lose it."""
         kept: list[_Track] = []
-        for track in self._tracks:
-            encoded = self._encode(frame.image, track.roi)
+        seen = encode_all(self._encoder, frame.image, [track.roi for track in self._tracks])
+        self._spent()
+        for track, encoded in zip(self._tracks, seen, strict=True):
             roi = self._roi(encoded)
             if not is_face(encoded, roi, track.roi, frame.image.shape):
                 self._lost.append(track)
@@ -149,11 +150,15 @@ class FaceFollower:
 
     def _encode(self, image: ImageRGB, roi: Roi) -> Encoded:
         encoded = self._encoder.encode(image, roi)
+        self._spent()
+        return encoded
+
+    def _spent(self) -> None:
+        """Add the time of the encoder's last call."""
         timing = self._encoder.last_timing
         blendshapes = timing.get("blendshapes", 0.0)
         self.last_timing["blendshapes"] += blendshapes
         self.last_timing["encode"] += sum(timing.values()) - blendshapes
-        return encoded
 
     def _roi(self, encoded: Encoded) -> Roi:
         points = encoded.landmarks.points

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from tracker.config import ENCODERS, EncoderName, Precision
+from tracker.config import ENCODERS, EncoderName, EngineName, Precision
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import Roi
 from tracker.types import Float32, ImageRGB, Landmarks
@@ -44,12 +45,36 @@ class LandmarkEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchEncoder(LandmarkEncoder, Protocol):
+    """An encoder that reads all faces of a frame at once."""
+
+    def encode_all(self, image: ImageRGB, rois: Sequence[Roi], scores: bool = True) -> list[Encoded]:
+        """``encode`` for each region."""
+        ...
+
+
+def encode_all(encoder: LandmarkEncoder, image: ImageRGB, rois: Sequence[Roi]) -> list[Encoded]:
+    """What the faces in ``rois`` look like, at once where the encoder can; its ``last_timing`` is that of all."""
+    if isinstance(encoder, BatchEncoder):
+        return encoder.encode_all(image, rois)
+    encoded, spent = [], dict[str, float]()
+    for roi in rois:
+        encoded.append(encoder.encode(image, roi))
+        for stage, ms in encoder.last_timing.items():
+            spent[stage] = spent.get(stage, 0.0) + ms
+    encoder.last_timing = spent
+    return encoded
+
+
 def sigmoid(logit: float) -> float:
     """Probability of a logit."""
     return 1.0 / (1.0 + math.exp(-max(logit, -700.0)))
 
 
-def create_encoder(name: EncoderName = "mediapipe", threads: int = 1, precision: Precision = "auto") -> LandmarkEncoder:
+def create_encoder(
+    name: EncoderName = "mediapipe", threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
+) -> LandmarkEncoder:
     """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores) or ``light`` (cheaper, no scores).
 
     Raises:
@@ -59,9 +84,9 @@ def create_encoder(name: EncoderName = "mediapipe", threads: int = 1, precision:
     if name == "mediapipe":
         from tracker.landmarks.mediapipe478 import MediaPipeEncoder
 
-        return MediaPipeEncoder(threads=threads, precision=precision)
+        return MediaPipeEncoder(threads=threads, precision=precision, engine=engine)
     if name == "light":
         from tracker.landmarks.light import LightEncoder
 
-        return LightEncoder(threads=threads, precision=precision)
+        return LightEncoder(threads=threads, precision=precision, engine=engine)
     raise ConfigError(f"encoder must be one of {', '.join(ENCODERS)}, got {name!r}")

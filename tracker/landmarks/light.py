@@ -11,13 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from tracker.config import Precision
-from tracker.landmarks.brightness import normalised
-from tracker.landmarks.crop import Cropper, Roi, eye_roi
+from tracker.config import EngineName, Precision
+from tracker.landmarks.crop import Roi, eye_roi
+from tracker.landmarks.crop_network import open_crop_network
 from tracker.landmarks.encoder import Encoded, sigmoid
 from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS, POINTS, SET_NAME
 from tracker.landmarks.sigma import SigmaModel
-from tracker.networks import open_network
 from tracker.types import Float32, ImageRGB, Landmarks
 
 FACE_CROP: Final = 192
@@ -46,62 +45,60 @@ class LightEncoder:
     set_name = SET_NAME
     outer_eye_corners = OUTER_EYE_CORNERS
 
-    def __init__(self, threads: int = 1, precision: Precision = "auto", sigma: SigmaModel | None = None) -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        precision: Precision = "auto",
+        sigma: SigmaModel | None = None,
+        engine: EngineName = "auto",
+    ) -> None:
         """Load the networks. ``sigma`` stands in for the shipped uncertainty model (to calibrate one).
 
         Raises NetworkAssetError when the networks have not been fetched.
         """
         # bf16 moves points by about 0.1 % of the crop: too much for the face's crop, little for an eye's.
-        self._mesh = open_network(
-            "face_landmark.tflite", precision="f32" if precision == "auto" else precision, threads=threads
-        )
-        self._iris = open_network("iris_landmark.tflite", precision=precision, threads=threads)
-        self._face_cropper = Cropper(FACE_CROP)
-        self._eye_cropper = Cropper(EYE_CROP)
-        (mesh_input,) = self._mesh.buffers.values()
-        (iris_input,) = self._iris.buffers.values()
-        self._mesh_input, self._iris_input = mesh_input[0], iris_input[0]
+        exact = "f32" if precision == "auto" else precision
+        self._mesh = open_crop_network("face_landmark.tflite", precision=exact, threads=threads, engine=engine)
+        self._iris = open_crop_network("iris_landmark.tflite", precision=precision, threads=threads, engine=engine)
         self._sigma = sigma or SigmaModel.load("light")
         self.last_timing: dict[str, float] = {}
 
     def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
         """See ``LandmarkEncoder.encode``."""
         start = perf_counter()
-        gain = normalised(self._face_cropper.cut(image, roi), self._mesh_input)
-        cropped = perf_counter()
-        raw, presence_logit = self._mesh.run()
+        (raw, presence_logit), gains = self._mesh.run(image, [roi])
         presence = sigmoid(presence_logit.item())
         points = np.empty((POINTS, 3), dtype=np.float32)
         points[:MESH_POINTS] = roi.to_image(raw.reshape(MESH_POINTS, 3), FACE_CROP)
         landmarked = perf_counter()
-        self._refine(image, points, RIGHT_EYE, slice(468, 473), mirrored=False)
-        self._refine(image, points, LEFT_EYE, slice(473, 478), mirrored=True)
+        self._refine(image, points)
         refined = perf_counter()
-        sigma = self._sigma.predict(points, roi, presence, gain)
+        sigma = self._sigma.predict(points, roi, presence, float(gains[0]))
         finished = perf_counter()
         self.last_timing = {
-            "crop": (cropped - start) * 1e3,
-            "landmarks": (landmarked - cropped) * 1e3,
+            "crop": self._mesh.last_crop_ms,
+            "landmarks": (landmarked - start) * 1e3 - self._mesh.last_crop_ms,
             "irises": (refined - landmarked) * 1e3,
             "sigma": (finished - refined) * 1e3,
         }
         return Encoded(Landmarks(SET_NAME, points, sigma), presence, None)
 
-    def _refine(self, image: ImageRGB, points: Float32, contour: np.ndarray, iris: slice, mirrored: bool) -> None:
-        """Replace one eye's contour and write its iris. The network knows right eyes; a left one is shown to it
+    def _refine(self, image: ImageRGB, points: Float32) -> None:
+        """Replace the eyes' contours and write the irises. The network knows right eyes; a left one is shown to it
         mirrored.
         """
-        roi = eye_roi(points[contour[0], :2], points[contour[8], :2], mirrored)
-        crop = self._eye_cropper.cut(image, roi)
-        normalised(crop[:, ::-1] if mirrored else crop, self._iris_input)
-        eye, centre_and_edge = (result.reshape(-1, 3) for result in self._iris.run())
-        if mirrored:
-            eye = _mirrored(eye)
-            # Mirroring swaps the iris's right edge with its left one.
-            centre_and_edge = _mirrored(centre_and_edge)[[0, 3, 2, 1, 4]]
-        points[contour, :2] = roi.to_image(eye, EYE_CROP)[:, :2]
-        points[iris, :2] = roi.to_image(centre_and_edge, EYE_CROP)[:, :2]
-        points[iris, 2] = points[contour[:_LID_POINTS], 2].mean()
+        eyes = ((RIGHT_EYE, slice(468, 473), False), (LEFT_EYE, slice(473, 478), True))
+        rois = [eye_roi(points[contour[0], :2], points[contour[8], :2], flip) for contour, _, flip in eyes]
+        seen, _ = self._iris.run(image, rois, [flip for _, _, flip in eyes])
+        for row, ((contour, iris, flip), roi) in enumerate(zip(eyes, rois, strict=True)):
+            eye, centre_and_edge = (output[row].reshape(-1, 3) for output in seen)
+            if flip:
+                eye = _mirrored(eye)
+                # Mirroring swaps the iris's right edge with its left one.
+                centre_and_edge = _mirrored(centre_and_edge)[[0, 3, 2, 1, 4]]
+            points[contour, :2] = roi.to_image(eye, EYE_CROP)[:, :2]
+            points[iris, :2] = roi.to_image(centre_and_edge, EYE_CROP)[:, :2]
+            points[iris, 2] = points[contour[:_LID_POINTS], 2].mean()
 
 
 def _mirrored(points: Float32) -> Float32:

@@ -7,15 +7,16 @@ landmarks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Final
 
 import numpy as np
 
 from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
-from tracker.config import Precision
-from tracker.landmarks.brightness import normalised
-from tracker.landmarks.crop import Cropper, Roi
+from tracker.config import EngineName, Precision
+from tracker.landmarks.crop import Roi
+from tracker.landmarks.crop_network import MOST_CROPS, open_crop_network
 from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
 from tracker.landmarks.sigma import SigmaModel
 from tracker.networks import open_network
@@ -57,7 +58,13 @@ class MediaPipeEncoder:
     set_name = SET_NAME
     outer_eye_corners = OUTER_EYE_CORNERS
 
-    def __init__(self, threads: int = 1, precision: Precision = "auto", sigma: SigmaModel | None = None) -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        precision: Precision = "auto",
+        sigma: SigmaModel | None = None,
+        engine: EngineName = "auto",
+    ) -> None:
         """Load the networks. ``sigma`` stands in for the shipped uncertainty model (to calibrate one).
 
         Raises NetworkAssetError when the networks have not been fetched.
@@ -65,44 +72,66 @@ class MediaPipeEncoder:
         # bf16 saves 15 % and moves points by 0.3 px of the crop (median over 378 frames), several times the noise of
         # a still face.
         precision = "f32" if precision == "auto" else precision
-        self._landmarker = open_network("face_landmarks_detector.tflite", precision=precision, threads=threads)
-        self._scorer = open_network("face_blendshapes.tflite", precision=precision, threads=threads)
-        self._cropper = Cropper(CROP_SIZE)
-        (crop_input,) = self._landmarker.buffers.values()
-        (scorer_input,) = self._scorer.buffers.values()
-        self._crop_input, self._scorer_input = crop_input[0], scorer_input[0]
+        self._landmarker = open_crop_network(
+            "face_landmarks_detector.tflite", precision=precision, threads=threads, engine=engine
+        )
+        self._scorer = open_network(
+            "face_blendshapes.tflite", precision=precision, threads=threads, engine=engine, rows=MOST_CROPS
+        )
+        (self._scorer_input,) = self._scorer.buffers.values()
         self._sigma = sigma or SigmaModel.load("mediapipe")
         self.last_timing: dict[str, float] = {}
 
     def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
         """See ``LandmarkEncoder.encode``."""
+        (encoded,) = self.encode_all(image, [roi], scores)
+        return encoded
+
+    def encode_all(self, image: ImageRGB, rois: Sequence[Roi], scores: bool = True) -> list[Encoded]:
+        """See ``BatchEncoder.encode_all``."""
+        if not rois:
+            self.last_timing = {}
+            return []
         start = perf_counter()
-        gain = normalised(self._cropper.cut(image, roi), self._crop_input)
-        cropped = perf_counter()
-        raw, presence_logit, tongue = self._landmarker.run()
-        in_crop = raw.reshape(POINTS, 3)
-        presence = sigmoid(presence_logit.item())
+        (raw, logits, tongues), gains = self._landmarker.run(image, rois)
+        in_crops = raw.reshape(len(rois), POINTS, 3)
+        presences = [sigmoid(float(logit)) for logit in logits.reshape(-1)]
         landmarked = perf_counter()
-        points = roi.to_image(in_crop, CROP_SIZE)
-        sigma = self._sigma.predict(points, roi, presence, gain)
+        landmarks = []
+        for roi, in_crop, presence, gain in zip(rois, in_crops, presences, gains, strict=True):
+            points = roi.to_image(in_crop, CROP_SIZE)
+            landmarks.append(Landmarks(SET_NAME, points, self._sigma.predict(points, roi, presence, float(gain))))
         finished = perf_counter()
-        hint = self._scores(in_crop, tongue.item()) if scores and presence >= PRESENT else None
+        shown = [row for row, presence in enumerate(presences) if scores and presence >= PRESENT]
+        hints = dict(zip(shown, self._scores(in_crops[shown], tongues.reshape(-1)[shown]), strict=True))
         scored = perf_counter()
         self.last_timing = {
-            "crop": (cropped - start) * 1e3,
-            "landmarks": (landmarked - cropped) * 1e3,
+            "crop": self._landmarker.last_crop_ms,
+            "landmarks": (landmarked - start) * 1e3 - self._landmarker.last_crop_ms,
             "sigma": (finished - landmarked) * 1e3,
             "blendshapes": (scored - finished) * 1e3,
         }
-        return Encoded(Landmarks(SET_NAME, points, sigma), presence, hint)
+        return [Encoded(found, presences[row], hints.get(row)) for row, found in enumerate(landmarks)]
 
-    def _scores(self, in_crop: Float32, tongue: float) -> Float32:
-        # Centred and small, so that bf16 keeps their differences; the network itself takes out position and scale.
-        np.subtract(in_crop[BLENDSHAPE_POINTS, :2], np.float32(CROP_SIZE / 2), out=self._scorer_input)
-        np.multiply(self._scorer_input, np.float32(4 / CROP_SIZE), out=self._scorer_input)
-        (scores,) = self._scorer.run()
-        hint = np.zeros(len(ARKIT_NAMES), dtype=np.float32)
-        hint[_SCORE_TO_ARKIT] = scores[1:]
-        # A hand before a closed mouth looks like a tongue to the network: believe it as far as the mouth is open.
-        hint[_TONGUE_OUT] = tongue * min(float(hint[_JAW_OPEN]) / _TONGUE_JAW_OPEN, 1.0)
-        return hint
+    def _scores(self, in_crops: Float32, tongues: Float32) -> list[Float32]:
+        """Expression scores (52,) of each face from its points (N, 478, 3) in the crop."""
+        most = self._scorer.batch.maximum
+        hints: list[Float32] = []
+        for start in range(0, len(in_crops), most):
+            part = in_crops[start : start + most, BLENDSHAPE_POINTS, :2]
+            # Centred and small, so that bf16 keeps their differences; the network itself takes out position and scale.
+            rows = self._scorer_input[: len(part)]
+            np.subtract(part, np.float32(CROP_SIZE / 2), out=rows)
+            np.multiply(rows, np.float32(4 / CROP_SIZE), out=rows)
+            (scores,) = self._scorer.run(None if self._scorer.batch.fixed else len(part))
+            found = zip(scores.reshape(len(part), -1), tongues[start : start + most], strict=True)
+            hints += [_hint(row, float(tongue)) for row, tongue in found]
+        return hints
+
+
+def _hint(scores: Float32, tongue: float) -> Float32:
+    hint = np.zeros(len(ARKIT_NAMES), dtype=np.float32)
+    hint[_SCORE_TO_ARKIT] = scores[1:]
+    # A hand before a closed mouth looks like a tongue to the network: believe it as far as the mouth is open.
+    hint[_TONGUE_OUT] = tongue * min(float(hint[_JAW_OPEN]) / _TONGUE_JAW_OPEN, 1.0)
+    return hint

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cache import cache_dir, sha256_of
-from tracker.config import Precision
+from tracker.config import EngineName, Precision
 from tracker.errors import NetworkAssetError
 from tracker.networks.assets import BY_FILE, Asset
 
@@ -48,8 +48,17 @@ def locate(file: str) -> Path:
     return path
 
 
-def open_network(file: str, *, precision: Precision = "auto", threads: int = 1) -> Engine:
+def open_network(
+    file: str, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto", rows: int = 1
+) -> Engine:
     """Load a network of the store into an engine, with its compiled form cached beside the store.
+
+    Args:
+        file: as in ``locate``.
+        precision: ``auto`` is bf16 where the CPU multiplies it natively, f32 elsewhere.
+        threads: CPU threads per inference.
+        engine: what runs it; ``auto`` is the first installed of OpenVINO and LiteRT.
+        rows: crops that one run is to take at most, for the engines that take more than one: ``tensorrt`` and ``torch``.
 
     Raises:
         NetworkAssetError: it has not been fetched, is damaged, or no backend can run it.
@@ -58,6 +67,27 @@ def open_network(file: str, *, precision: Precision = "auto", threads: int = 1) 
     from engines import EngineError, load_engine
 
     try:
-        return load_engine(path, precision=precision, threads=threads, cache_dir=cache_dir("engines"))
+        if engine in ("tensorrt", "torch"):
+            return _built(path, engine, precision, threads, rows)
+        if engine == "onnxruntime":
+            from engines.tflite.convert import convert
+
+            path = convert(path)
+        return load_engine(path, engine, precision=precision, threads=threads, cache_dir=cache_dir("engines"))
     except EngineError as error:
         raise NetworkAssetError(str(error)) from error
+
+
+def _built(path: Path, engine: EngineName, precision: Precision, threads: int, rows: int) -> Engine:
+    """A network of the store compiled for batches. Raises EngineError."""
+    from engines import EngineError
+    from engines.backend import backend
+    from engines.batch import BatchProfile
+    from engines.build import open_engine
+    from engines.tflite.convert import convert
+
+    capability = backend(engine).describe()
+    if not capability.runs:
+        raise EngineError(f"engine {engine}: {capability.why_not}")
+    wanted = "fp32" if precision == "auto" else precision
+    return open_engine(convert(path), engine, wanted, BatchProfile(1, 1, rows), threads=threads)

@@ -1,0 +1,148 @@
+"""Networks that look at crops: cut on the CPU into the network's own memory, or on the GPU where the network runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.config import EngineName, Precision
+from tracker.errors import NetworkAssetError
+from tracker.landmarks.brightness import normalised
+from tracker.landmarks.crop import Cropper, Roi
+from tracker.networks import open_network
+from tracker.types import Float32, ImageRGB
+
+if TYPE_CHECKING:
+    from engines import Engine
+    from engines.tensorrt_engine import TensorRtEngine
+
+MOST_CROPS: Final = 16
+"""As many faces as are followed at most are one batch, where the engine takes batches."""
+
+Outputs = tuple[NDArray[Any], ...]
+
+
+class CropNetwork(Protocol):
+    """A network with one input, a crop. Keeps buffers: one per thread."""
+
+    last_crop_ms: float
+    """Milliseconds that the last ``run`` spent on cutting; 0 where that is part of the network's run."""
+
+    def run(
+        self, image: ImageRGB, rois: Sequence[Roi], mirrored: Sequence[bool] | None = None
+    ) -> tuple[Outputs, Float32]:
+        """Run on crops of a picture.
+
+        Args:
+            image: uint8 (H, W, 3).
+            rois: at least one.
+            mirrored: whether each crop's left and right are exchanged; None: no crop's.
+
+        Returns:
+            The outputs, each (N, ...), overwritten by the next run, and by how much each crop was brightened, (N,).
+        """
+        ...
+
+
+def open_crop_network(
+    file: str, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto"
+) -> CropNetwork:
+    """A network of the store that takes crops with values in 0..1.
+
+    Raises:
+        NetworkAssetError: as ``open_network``, or the GPU cannot be used.
+    """
+    opened = open_network(file, precision=precision, threads=threads, engine=engine, rows=MOST_CROPS)
+    return on_device(opened) if opened.backend == "tensorrt" else HostCrops(opened)
+
+
+def on_device(engine: Engine) -> CropNetwork:
+    """Crops for an engine of TensorRT, cut where it runs. Raises NetworkAssetError when the kernels do not load."""
+    from engines import EngineError
+    from engines.tensorrt_engine import TensorRtEngine
+
+    assert isinstance(engine, TensorRtEngine)
+    try:
+        return DeviceCrops(engine)
+    except EngineError as error:
+        raise NetworkAssetError(str(error)) from error
+
+
+class HostCrops:
+    """Cuts crops on the CPU. A batch where the engine takes one, else one crop after the other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        ((name, self._buffer),) = engine.buffers.items()
+        self._told = None if engine.network is None else engine.network.input(name)
+        self._planar = self._buffer.shape[1] == 3
+        size = self._buffer.shape[2]
+        self._cropper = Cropper(size)
+        self._levels = np.empty((size, size, 3), np.float32)
+        self.last_crop_ms = 0.0
+
+    def run(
+        self, image: ImageRGB, rois: Sequence[Roi], mirrored: Sequence[bool] | None = None
+    ) -> tuple[Outputs, Float32]:
+        """See ``CropNetwork.run``."""
+        flips = mirrored or [False] * len(rois)
+        gains = np.empty(len(rois), np.float32)
+        self.last_crop_ms = 0.0
+        most = self._engine.batch.maximum
+        runs: list[Outputs] = []
+        for start in range(0, len(rois), most):
+            rows = range(start, min(start + most, len(rois)))
+            begun = perf_counter()
+            for row in rows:
+                gains[row] = self._cut(self._buffer[row - start], image, rois[row], flips[row])
+            self.last_crop_ms += (perf_counter() - begun) * 1e3
+            outputs = self._engine.run(None if self._engine.batch.fixed else len(rows))
+            if len(rows) == len(rois):
+                return outputs, gains
+            runs.append(tuple(output.copy() for output in outputs))
+        return tuple(np.concatenate(parts) for parts in zip(*runs, strict=True)), gains
+
+    def _cut(self, row: NDArray[Any], image: ImageRGB, roi: Roi, flip: bool) -> float:
+        crop = self._cropper.cut(image, roi)
+        direct = not self._planar and self._told_nothing
+        values = row if direct else self._levels
+        gain = normalised(crop[:, ::-1] if flip else crop, values)
+        if not direct:
+            if self._told is not None:
+                np.subtract(values, np.asarray(self._told.mean, np.float32), out=values)
+                np.divide(values, np.asarray(self._told.std, np.float32), out=values)
+            row[...] = values.transpose(2, 0, 1) if self._planar else values
+        return gain
+
+    @property
+    def _told_nothing(self) -> bool:
+        """Whether the network takes values in 0..1 as they are."""
+        return self._told is None or (not any(self._told.mean) and set(self._told.std) == {1.0})
+
+
+class DeviceCrops:
+    """Cuts crops on the GPU, all of a frame as one batch."""
+
+    last_crop_ms = 0.0
+
+    def __init__(self, engine: TensorRtEngine) -> None:
+        """Raises EngineError when the kernels do not load."""
+        from engines.preprocess.feeder import CropFeeder
+        from engines.preprocess.regions import CropFormat
+
+        (spec,) = engine.inputs
+        told = None if engine.network is None else engine.network.input(spec.name)
+        planar = spec.shape[1] == 3
+        mean, std = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if told is None else (told.mean, told.std)
+        form = CropFormat(spec.shape[2], planar, spec.dtype == np.float16, mean, std)
+        self._feeder = CropFeeder(engine, spec.name, form, engine.batch.maximum)
+
+    def run(
+        self, image: ImageRGB, rois: Sequence[Roi], mirrored: Sequence[bool] | None = None
+    ) -> tuple[Outputs, Float32]:
+        """See ``CropNetwork.run``."""
+        return self._feeder.run(image, rois, mirrored)
