@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import Engine, load_engine
+from engines.batch import BatchProfile
+from engines.build import open_engine
 from engines.cuda.gpu import find_gpu
 from engines.header import InputHeader, NetworkHeader
 from engines.model import write_header
@@ -30,12 +31,15 @@ def picture() -> np.ndarray:
     return cv2.cvtColor(cv2.imread(str(PICTURE)), cv2.COLOR_BGR2RGB).astype(np.uint8)
 
 
-def test_a_network_is_fed_as_its_header_says(picture: np.ndarray, tmp_path: Path) -> None:
+def test_a_network_is_fed_as_its_header_says(
+    picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = small_network(tmp_path / "plain.onnx")
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     told = NetworkHeader("small", inputs=(InputHeader("image", "crop", "NCHW", 32, mean=mean, std=std),))
     write_header(path, tmp_path / "told.onnx", told)
-    engine: Engine = load_engine(tmp_path / "told.onnx", backend="onnxruntime")
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    engine = open_engine(tmp_path / "told.onnx", "onnxruntime", batch=BatchProfile(1, 1, 2))
     crops = HostCrops(engine)
     (numbers,), gains = crops.run(picture, ROIS)
     cropper = Cropper(32)
@@ -88,5 +92,5 @@ def test_tensorrt_without_a_gpu_says_so() -> None:
 
 
 def test_an_unknown_engine() -> None:
-    with pytest.raises(ConfigError, match="engine must be one of auto, openvino, .*; got 'cuda'"):
+    with pytest.raises(ConfigError, match=r"engine must be one of auto, openvino, .*; got 'cuda'"):
         TrackerConfig(engine="cuda")  # type: ignore[arg-type]
