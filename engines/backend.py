@@ -112,7 +112,7 @@ TABLE: Final[dict[str, Entry]] = {
     "litert": Entry(("ai_edge_litert",), "ai-edge-litert", (".tflite",), ()),
     "onnxruntime": Entry(("onnxruntime",), "onnxruntime", (".onnx",), (".onnx",)),
     "tensorrt": Entry(("tensorrt", "tensorrt_rtx"), "'facestream-tracker[tensorrt]'", (), (".onnx",)),
-    "torch": Entry(("torch",), "torch", (), (".pt2", ".onnx")),
+    "torch": Entry(("torch",), "'facestream-tracker[torch]'", (), (".pt2", ".onnx")),
 }
 """Backend -> what it needs and reads, the preferred ones first."""
 

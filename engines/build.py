@@ -70,6 +70,9 @@ def build_artifact(
         EngineError: the file is no network, the backend cannot build it, or the cache cannot be written.
     """
     found = backends.backend(options.backend)
+    suffix, kinds = Path(model).suffix.lower(), backends.TABLE[options.backend].builds
+    if suffix not in kinds:
+        raise EngineError(f"backend {options.backend} builds {' or '.join(kinds)} files, got {Path(model).name}")
     read = read_model(Path(model))
     read.check_batch(options.batch)
     device = found.device_for(options.targets)

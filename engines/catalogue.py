@@ -34,14 +34,19 @@ class Catalogue(Protocol):
         """The file (.onnx, .tflite or .pt2). Raises EngineError when it has not been fetched."""
 
     def header(self, name: str) -> NetworkHeader | None:
-        """What the file does not say about itself; None where it does, or nothing is known."""
-
-    def inputs(self, name: str, count: int) -> dict[str, Array]:
-        """Up to ``count`` real inputs by input name, rows first, ready for the network (float32, normalised).
-
-        Raises:
-            EngineError: the pictures they come from cannot be had.
+        """What a file does not say about itself, inputs and outputs in the file's order, their names empty; None where it
+        does, or nothing is known.
         """
+
+    def samples(self, name: str, count: int) -> tuple[Array, ...]:
+        """Up to ``count`` real inputs, one array per input in the file's order, rows first.
+
+        Crops are RGB uint8 (N, S, S, 3), whatever the network's layout and normalisation; anything else is as the network
+        takes it. Raises EngineError when the pictures they come from cannot be had.
+        """
+
+    def crops(self, size: int, count: int) -> Array:
+        """Up to ``count`` aligned faces, RGB uint8 (N, size, size, 3), for any other network. Raises EngineError."""
 
 
 def register(catalogue: Catalogue) -> None:

@@ -75,11 +75,16 @@ def require_onnx() -> Any:
 
 
 def read_model(path: Path) -> Model:
-    """Read and check an .onnx file.
+    """Read and check an .onnx file, or an exported program of torch (.pt2).
 
     Raises:
-        EngineError: it is missing, damaged, no ONNX network, or its header cannot be read.
+        EngineError: it is missing, damaged, no network, or its header cannot be read.
     """
+    if path.suffix.lower() == ".pt2":
+        from engines.backend import module
+
+        program: Model = module("torch").read_program(path)
+        return program
     onnx = require_onnx()
     digest = sha256_of(path)
     try:

@@ -1,0 +1,250 @@
+"""PyTorch: exported programs (``.pt2``), with CUDA graphs on NVIDIA GPUs; the fallback on GPUs without TensorRT.
+
+The payload is the file that was given. An .onnx file is translated by the package onnx2pytorch each time it is loaded: what
+that makes computes paddings and shapes with tensors, which ``torch.export`` does not take.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+
+from engines.artifact import ArtifactHeader
+from engines.backend import BuildJob, Built, Capability
+from engines.cache import sha256_of
+from engines.engine import Array, Engine, EngineError
+from engines.errors import first_line
+from engines.header import METADATA_KEY, from_json
+from engines.model import Model, Port, read_model
+
+_TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_LOADED: WeakValueDictionary[str, Any] = WeakValueDictionary()
+"""What this process has loaded and still uses."""
+
+
+def describe() -> Capability:
+    """See ``engines.backend.Backend``."""
+    version = str(torch.__version__)
+    if torch.cuda.is_available():
+        return Capability(version, "cuda,cpu", torch.cuda.get_device_name(), ("fp32", "fp16", "bf16"), True)
+    return Capability(version, "cpu", "CPU", ("fp32", "bf16"), True)
+
+
+def device_for(targets: tuple[str, ...]) -> str:
+    """See ``engines.backend.Backend``; ``cuda`` or ``cpu``, by default the first of them that is here."""
+    devices = describe().device.split(",")
+    if not targets:
+        return devices[0]
+    if len(targets) != 1 or targets[0] not in ("cuda", "cpu"):
+        raise EngineError(f"torch builds for cuda or cpu, got --for {','.join(targets)}")
+    return targets[0]
+
+
+def read_program(path: Path) -> Model:
+    """What stands in a .pt2 file. Raises EngineError when it is none."""
+    digest = sha256_of(path)
+    extra = {METADATA_KEY: ""}
+    program = _load_program(path, path.name, extra)
+    text = extra[METADATA_KEY]
+    header = None if not text else from_json(text if isinstance(text, str) else bytes(text).decode(), path.name)
+    inputs, outputs = _ports(program)
+    if header is not None:
+        # Exported programs know their tensors by place; the header has the names.
+        inputs = tuple(
+            Port(given.name, port.dimensions, port.dtype) for given, port in zip(header.inputs, inputs, strict=False)
+        )
+        outputs = tuple(
+            Port(made.name, port.dimensions, port.dtype) for made, port in zip(header.outputs, outputs, strict=False)
+        )
+    operators = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    return Model(path, digest, inputs, outputs, header, tuple(sorted(operators)))
+
+
+def _load_program(source: Any, name: str, extra: dict[str, Any] | None = None) -> Any:
+    try:
+        with _quiet():
+            return torch.export.load(source, extra_files=extra)
+    except Exception as error:  # torch raises whatever the part that fails raises
+        raise EngineError(
+            f"{name} is no exported program that torch {torch.__version__} reads ({first_line(error)}); export it again"
+        ) from error
+
+
+def _ports(program: Any) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    names = program.graph_signature.user_inputs, program.graph_signature.user_outputs
+    given, made = (tuple(_port(str(name), values[name]) for name in some) for some in names)
+    return given, made
+
+
+def _port(name: str, value: Any) -> Port:
+    sizes = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return Port(name, sizes, np.dtype(str(value.dtype).removeprefix("torch.")))
+
+
+def build(job: BuildJob) -> Built:
+    """See ``engines.backend.Backend``."""
+    device = device_for(job.targets)
+    if job.model.suffix == ".pt2":
+        job.progress("reading", None)
+        model = read_program(job.model)
+    else:
+        model = read_model(job.model)
+    payload = job.model.read_bytes()
+    rows = job.batch.maximum
+    inputs = tuple(port.with_rows(rows) for port in model.inputs)
+    if job.model.suffix != ".pt2":
+        job.progress("translating, running once", None)
+        try:
+            with _quiet(), torch.inference_mode():
+                _translated(payload, job.name, "cpu")(*(torch.zeros(s.shape, dtype=_dtype(s.dtype)) for s in inputs))
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            raise EngineError(f"{job.name}: torch cannot run it ({first_line(error)})") from error
+    outputs = tuple(port.with_rows(rows) for port in model.outputs)
+    return Built(payload, device, inputs, outputs, {"kind": job.model.suffix.lstrip(".")})
+
+
+def _translated(content: bytes, name: str, device: str) -> Any:
+    """The module onnx2pytorch makes of an .onnx file."""
+    if importlib.util.find_spec("onnx2pytorch") is None:
+        raise EngineError(
+            f"{name}: torch runs .onnx files through the Python package onnx2pytorch: "
+            "pip install 'facestream-tracker[torch]' (or build from a .pt2 file)"
+        )
+    import onnx
+    from onnx2pytorch import ConvertModel
+
+    try:
+        with _quiet():
+            module = ConvertModel(onnx.load_from_string(content), experimental=True).eval()
+    except Exception as error:  # it raises whatever its operators raise
+        raise EngineError(f"{name}: onnx2pytorch cannot translate it ({first_line(error)})") from error
+    # Integers are shapes and paddings: read on the CPU, they are no synchronisation while a CUDA graph is recorded.
+    module._apply(lambda tensor: tensor.to(device) if tensor.is_floating_point() else tensor)
+    return module
+
+
+def _dtype(dtype: Any) -> torch.dtype:
+    found = getattr(torch, np.dtype(dtype).name)
+    assert isinstance(found, torch.dtype)
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Torch warns and logs about its own inner workings; what matters is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> Engine:
+    """See ``engines.backend.Backend``. Engines of one artifact share the weights."""
+    device = "cuda" if header.device == "cuda" else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(threads)
+    key = f"{header.payload_sha256} {device}"
+    module = _LOADED.get(key)
+    if module is None:
+        try:
+            module = (
+                _translated(payload, path.name, device)
+                if header.notes.get("kind") == "onnx"
+                else _exported(payload, path.name, device)
+            )
+        except torch.cuda.OutOfMemoryError:
+            raise EngineError(f"engine {path.name}: the GPU's memory is full; close other programs") from None
+        _LOADED[key] = module
+    return TorchEngine(path, header, module, torch.device(device))
+
+
+def _exported(payload: bytes, name: str, device: str) -> Any:
+    from torch.export.passes import move_to_device_pass
+
+    program = _load_program(io.BytesIO(payload), name)
+    with _quiet():
+        return (program if device == "cpu" else move_to_device_pass(program, device)).module()
+
+
+class TorchEngine(Engine):
+    """An exported program; on a GPU one captured CUDA graph per number of rows."""
+
+    backend = "torch"
+
+    def __init__(self, path: Path, header: ArtifactHeader, module: Any, device: torch.device) -> None:
+        super().__init__(path, header.inputs, header.outputs, header.batch, header.network)
+        self.precision = header.precision
+        self._header = header
+        self._module = module
+        self._device = device
+        self._host = [torch.from_numpy(array) for array in self.buffers.values()]
+        if device.type == "cuda":
+            self._host = [tensor.pin_memory() for tensor in self._host]
+            self.buffers = {spec.name: t.numpy() for spec, t in zip(self.inputs, self._host, strict=True)}
+        self._captured: dict[int, tuple[Any, list[torch.Tensor], tuple[torch.Tensor, ...], list[torch.Tensor]]] = {}
+
+    def run(self, count: int | None = None) -> tuple[Array, ...]:
+        """See ``Engine.run``."""
+        rows = self.batch.maximum if count is None else count
+        with torch.inference_mode():
+            if self._device.type == "cuda":
+                return self._run_captured(rows)
+            return tuple(made.numpy() for made in self._compute([tensor[:rows] for tensor in self._host]))
+
+    def another(self) -> Self:
+        """See ``Engine.another``."""
+        return type(self)(self.path, self._header, self._module, self._device)
+
+    def _compute(self, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        kind = _TYPES.get(self.precision)
+        with nullcontext() if kind is None else torch.autocast(self._device.type, kind):
+            made = self._module(*given)
+        made = made if isinstance(made, (tuple, list)) else (made,)
+        return tuple(tensor.float() if tensor.dtype in _TYPES.values() else tensor for tensor in made)
+
+    def _run_captured(self, rows: int) -> tuple[Array, ...]:
+        if rows not in self._captured:
+            self._captured[rows] = self._capture(rows)
+        graph, given, made, results = self._captured[rows]
+        for host, device in zip(self._host, given, strict=True):
+            device.copy_(host[:rows], non_blocking=True)
+        graph.replay()
+        for device, result in zip(made, results, strict=True):
+            result.copy_(device, non_blocking=True)
+        torch.cuda.current_stream().synchronize()
+        return tuple(result.numpy() for result in results)
+
+    def _capture(self, rows: int) -> tuple[Any, list[torch.Tensor], tuple[torch.Tensor, ...], list[torch.Tensor]]:
+        """Record the network's kernels once, after some runs in which libraries choose theirs."""
+        try:
+            given = [host[:rows].to(self._device) for host in self._host]
+            beside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call, unused-ignore]
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(3):
+                    self._compute(given)
+            torch.cuda.current_stream().wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                made = self._compute(given)
+            results = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in made]
+        except torch.cuda.OutOfMemoryError:
+            raise EngineError(
+                f"engine {self.path.name}: the GPU's memory is full at {rows} rows; build it with a smaller --batch"
+            ) from None
+        return graph, given, made, results
