@@ -119,8 +119,6 @@ TABLE: Final[dict[str, Entry]] = {
 
 def installed(name: str) -> bool:
     """Whether one of the libraries a backend needs can be imported; it is not."""
-    if importlib.util.find_spec(f"engines.{name}_backend") is None:
-        return False
     return any(importlib.util.find_spec(module) is not None for module in TABLE[name].modules)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import shlex
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -24,6 +25,10 @@ from engines.model import Model, read_model
 from engines.precision import Precision, canonical
 
 _LOGGER = logging.getLogger(__name__)
+
+
+Quantiser = Callable[[], tuple[bytes, Mapping[str, Any]]]
+"""Gives an .onnx file with QDQ nodes and what there is to say about it; asked only when nothing fits in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,7 @@ def build_artifact(
     *,
     force: bool = False,
     progress: Progress = silent,
-    quantised: Path | None = None,
-    notes: Mapping[str, Any] | None = None,
+    quantiser: Quantiser | None = None,
     name: str | None = None,
 ) -> Path:
     """The path of a compiled network, made now unless the cache has it.
@@ -62,8 +66,7 @@ def build_artifact(
         options: what to make of it.
         force: make it anew.
         progress: told what happens.
-        quantised: for int8: the same network with QDQ nodes, see ``engines.quantise``.
-        notes: go into the artifact's header.
+        quantiser: for int8: makes the same network with QDQ nodes, and notes for the header; see ``engines.quantise``.
         name: what to call the network in messages and commands; default: the path as given.
 
     Raises:
@@ -82,13 +85,20 @@ def build_artifact(
             f"{options.backend} on {capability.device_name} does not run {options.precision}; "
             f"use {' or '.join(capability.precisions)}"
         )
-    if options.precision == "int8" and quantised is None:
-        raise EngineError(f"{read.path.name}: int8 needs real crops to calibrate with; give --calibrate FILE.npz")
     key = artifact_key(read.sha256, options.backend, capability.version, options.precision, options.batch, device)
     target = artifact_path(read.path.stem, options.backend, options.precision, key)
     if not force and _intact(target):
         return target
-    _make(read, options, target, capability.version, progress, quantised, dict(notes or {}), name or str(model))
+    if options.precision != "int8":
+        _make(read, read.path, {}, options, target, capability.version, progress, name or str(model))
+        return target
+    if quantiser is None:
+        raise EngineError(f"{read.path.name}: int8 needs real crops to calibrate with; give --calibrate FILE.npz")
+    content, notes = quantiser()
+    with tempfile.TemporaryDirectory(prefix="engines-int8-") as folder:
+        quantised = Path(folder) / read.path.name
+        quantised.write_bytes(content)
+        _make(read, quantised, notes, options, target, capability.version, progress, name or str(model))
     return target
 
 
@@ -106,16 +116,16 @@ def _intact(path: Path) -> bool:
 
 def _make(
     model: Model,
+    source: Path,
+    notes: Mapping[str, Any],
     options: BuildOptions,
     target: Path,
     version: str,
     progress: Progress,
-    quantised: Path | None,
-    notes: dict[str, Any],
     name: str,
 ) -> None:
     job = BuildJob(
-        quantised or model.path,
+        source,
         model.path.name,
         options.precision,
         options.batch,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from engines.engine import Array
+from engines.errors import EngineError
 from engines.header import NetworkHeader
 
 GROUP: Final = "engines.networks"
@@ -72,3 +73,11 @@ def find(name: str) -> tuple[Catalogue, str] | None:
             if name in (known, Path(known).stem):
                 return catalogue, known
     return None
+
+
+def all_names() -> list[str]:
+    """Every network that is known by name. Raises EngineError when there are none."""
+    names = [name for catalogue in catalogues() for name in catalogue.names()]
+    if not names:
+        raise EngineError("no networks are known by name here; name a file: engines check MODEL.onnx")
+    return names

@@ -100,7 +100,8 @@ def describe() -> Capability:
         precisions.append("fp16")
         devices.append(_device("GPU"))
     name = core.get_property("CPU", "FULL_DEVICE_NAME")
-    return Capability(_openvino().get_version(), ",".join(devices), name, tuple(precisions), True)
+    version = f"{_openvino().get_version()} kernels {KERNELS_VERSION}"
+    return Capability(version, ",".join(devices), name, tuple(precisions), True)
 
 
 def device_for(targets: tuple[str, ...]) -> str:
@@ -184,8 +185,13 @@ def _multiplies_bf16() -> bool:
 
 def _load(path: Path, precision: str, threads: int, cache_dir: Path | None) -> Engine:
     config = _config(precision, threads)
-    blob = cache_dir / f"{path.stem}-{_fingerprint(path, config)}.blob" if cache_dir is not None else None
-    compiled = _imported(blob, config) or _compiled(path, precision, config, blob)
+    fingerprint = _fingerprint(path, config)
+    key = f"{fingerprint} {cache_dir}"
+    compiled = _COMPILED.get(key)
+    if compiled is None:
+        blob = cache_dir / f"{path.stem}-{fingerprint}.blob" if cache_dir is not None else None
+        compiled = _imported(blob, config) or _compiled(path, precision, config, blob)
+        _COMPILED[key] = compiled
     return OpenVinoEngine(path, compiled, precision)
 
 

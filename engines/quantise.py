@@ -1,7 +1,7 @@
 """Int8: one QDQ form of a network for OpenVINO, ONNX Runtime and TensorRT alike, from real crops, behind a gate.
 
-Weights are quantised per output channel, activations symmetrically (TensorRT takes nothing else); biases and the layers
-that make the outputs stay in float, where landmarks lose most.
+Weights are quantised per output channel, activations symmetrically (TensorRT takes nothing else). Biases, depthwise
+convolutions (nothing to gain) and the layers that make the outputs stay in float: landmarks lose most there.
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ class Quantised:
 
 
 def quantise(
-    model: Model, inputs: Mapping[str, Array], limits: Limits | None = None, progress: Progress = silent
+    model: Model,
+    inputs: Mapping[str, Array],
+    limits: Limits | None = None,
+    progress: Progress = silent,
+    name: str | None = None,
 ) -> Quantised:
     """Calibrate, quantise and judge.
 
@@ -69,16 +73,17 @@ def quantise(
         inputs: real inputs by name, rows first; at least 6 rows, better 100.
         limits: None: those of ``Limits``.
         progress: told what happens.
+        name: what messages call the network; None: its file's name.
 
     Raises:
         AccuracyError: it deviates more than ``limits`` allow.
         EngineError: too few rows, the network cannot be quantised, or onnxruntime is not installed.
     """
     check_installed("onnxruntime")
-    limits = limits or Limits()
+    limits, name = limits or Limits(), name or model.path.name
     rows = len(next(iter(inputs.values())))
     if rows < 2 * HELD_OUT:
-        raise EngineError(f"{model.path.name}: int8 needs at least {2 * HELD_OUT} crops to calibrate with, got {rows}")
+        raise EngineError(f"{name}: int8 needs at least {2 * HELD_OUT} crops to calibrate with, got {rows}")
     judged = [index for index in range(rows) if index % HELD_OUT == 0]
     learnt = [index for index in range(rows) if index % HELD_OUT]
     with tempfile.TemporaryDirectory(prefix="engines-int8-") as folder:
@@ -95,7 +100,7 @@ def quantise(
     if worst:
         said = ", ".join(f"{found.what} {found.mean:.3g} {found.unit}" for found in worst[:3])
         raise AccuracyError(
-            f"{model.path.name}: int8 is too far from fp32 ({said}; "
+            f"{name}: int8 is too far from fp32 ({said}; "
             f"allowed {limits.mean_px:g} px, {limits.relative:g} relative); "
             "calibrate with more crops, raise --max-deviation, or use bf16 or fp16",
             table,
@@ -137,22 +142,25 @@ def _write(model: Model, inputs: Mapping[str, Array], target: Path, folder: Path
             per_channel=True,
             activation_type=quantization.QuantType.QInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_exclude=_last_layers(prepared),
+            nodes_to_exclude=_kept_in_float(prepared),
             extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
         )
     except Exception as error:  # its own exceptions, protobuf's and plain ones
         raise EngineError(f"{model.path.name}: cannot be quantised ({first_line(error)})") from error
 
 
-def _last_layers(path: Path) -> list[str]:
-    """Names of the layers nearest to the outputs; nodes without a name are given one in the file."""
+def _kept_in_float(path: Path) -> list[str]:
+    """Names of depthwise convolutions and of the layers nearest to the outputs; nodes without a name are given one in the
+    file.
+    """
     onnx = require_onnx()
     loaded = onnx.load(str(path))
     for index, node in enumerate(loaded.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
     onnx.save(loaded, str(path))
     maker = {output: node for node in loaded.graph.node for output in node.output}
-    waiting, seen, found = [output.name for output in loaded.graph.output], set(), []
+    waiting, seen = [output.name for output in loaded.graph.output], set()
+    found = [node.name for node in loaded.graph.node if any(a.name == "group" and a.i > 1 for a in node.attribute)]
     while waiting:
         node = maker.get(waiting.pop())
         if node is None or node.name in seen:

@@ -37,7 +37,7 @@ def resolve(name: str) -> Resolved:
     if found is None:
         if not path.is_file():
             raise EngineError(_unknown(name, path))
-        return Resolved(name, _buildable(path, None), path)
+        return Resolved(name, _buildable(path, catalogues.find(path.name)), path)
     catalogue, known = found
     original = catalogue.locate(known)
     return Resolved(known, _buildable(original, (catalogue, known)), original, catalogue, known)
@@ -60,6 +60,6 @@ def _unknown(name: str, path: Path) -> str:
     if path.suffix and (path.parent != Path() or path.suffix in (".onnx", ".pt2")):
         return f"network file {name} does not exist"
     known = [known for catalogue in catalogues.catalogues() for known in catalogue.names()]
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, [*known, *(Path(one).stem for one in known)], n=1)
     hint = f"did you mean {close[0]}?" if close else f"known names: {', '.join(known) or 'none'}"
     return f"no file and no network called {name!r}; {hint}"

@@ -24,6 +24,8 @@ VERBS: Final[dict[str, str]] = {
     "build": "compile a network for this machine, or for named GPU generations",
     "list": "list the engines of the cache, and the networks that are known by name",
     "info": "tell all about an engine, a network file, or this machine's backends",
+    "check": "compare every backend with fp32 on ONNX Runtime, on real crops",
+    "bench": "measure every backend, precision and batch, side by side",
     "prune": "delete engines that are stale, damaged or for other machines",
 }
 """Verb -> one line for the overview."""
@@ -42,8 +44,10 @@ usage: engines [-v] VERB [options]
 
 first steps:
   engines info                                        which backends does this machine have?
-  engines build face_landmarks_detector --backend auto    the fastest engine for the tracker's network
-  engines build my.onnx --precision bf16 --batch 1:4:16   your own network, up to 16 faces at once
+  engines build face_landmarks_detector               the fastest engine for the tracker's network
+  engines build my.onnx --batch 1:4:16                your own network, up to 16 faces at once
+  engines check my.onnx                               does every backend compute the same?
+  engines bench my.onnx                               how fast is each?
   engines list                                        what has been built
 
 options:
@@ -67,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: arguments without the program's name; ``sys.argv[1:]`` by default.
     """
-    rest = list(sys.argv[1:] if argv is None else argv)
+    # The verb `list` is a module of this package: once imported, it hides the builtin of that name here.
+    rest = [*(sys.argv[1:] if argv is None else argv)]
     verbosity = 0
     while rest and rest[0] in ("-v", "--verbose", "-vv"):
         verbosity += 2 if rest.pop(0) == "-vv" else 1
@@ -89,7 +94,7 @@ def _dispatch(verbosity: int, rest: list[str]) -> int:
     verb = rest[0]
     if verb not in VERBS:
         kind = "option" if verb.startswith("-") else "verb"
-        return _complain(f"unknown {kind} {verb!r}{_nearest(verb, list(VERBS))}; see `engines --help`", EXIT_USAGE)
+        return _complain(f"unknown {kind} {verb!r}{_nearest(verb, [*VERBS])}; see `engines --help`", EXIT_USAGE)
     try:
         return _run_verb(verb, rest[1:], verbosity)
     except SystemExit as leaving:  # argparse: --help and wrong usage

@@ -25,9 +25,8 @@ def run(args: argparse.Namespace) -> int:
     import json
     import sys
 
-    from rich.console import Console
-
     from engines.artifact import SUFFIX
+    from engines.cli.options import wide_console
 
     if args.what is None:
         plain = _backends()
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         json.dump(plain, sys.stdout, indent=1, default=str)
         sys.stdout.write("\n")
         return 0
-    console = Console(highlight=False)
+    console = wide_console()
     for name, value in plain.items():
         if isinstance(value, dict):
             console.print(f"{name}:")
@@ -61,6 +60,7 @@ def _text(value: object) -> str:
 def _backends() -> dict[str, object]:
     from engines.backend import TABLE, installed
     from engines.cache import cache_dir
+    from engines.choice import remembered_choices
     from engines.errors import EngineError
     from engines.state import capability_of
 
@@ -78,7 +78,12 @@ def _backends() -> dict[str, object]:
                 else f"{about.version}, {about.device_name} ({about.device}): {', '.join(about.precisions)}"
                 + ("" if about.runs else f"; builds only: {about.why_not}")
             )
-    return {**lines, "cache": str(cache_dir())}
+    choices = {
+        f"{choice['network']} {choice['precision']} batch {choice['batch']}": f"{choice['backend']}, measured "
+        + ", ".join(f"{name} {ms:.2f} ms" for name, ms in choice["ms"].items())
+        for choice in remembered_choices().values()
+    }
+    return {**lines, "cache": str(cache_dir()), "chosen by auto": choices or "nothing yet"}
 
 
 def _engine(path: Path) -> dict[str, object]:

@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> int:
     import json
     import sys
 
-    from rich.console import Console
     from rich.table import Table
 
     from engines.cache import artifacts, cache_dir
     from engines.catalogue import catalogues
+    from engines.cli.options import wide_console
     from engines.errors import EngineError
     from engines.state import state_of
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         json.dump({"engines": engines, "networks": names}, sys.stdout, indent=1)
         sys.stdout.write("\n")
         return 0
-    console = Console(highlight=False)
+    console = wide_console()
     if found:
         table = Table(box=None, pad_edge=False)
         for column in ("network", "backend", "precision", "batch", "device", "MB", "built", "state"):

@@ -23,10 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``engines prune``; returns the exit code."""
-    from rich.console import Console
-
     from engines import state
     from engines.cache import artifacts, leftovers
+    from engines.cli.options import wide_console
 
     unwanted = {state.DAMAGED, state.STALE}
     unwanted |= {state.FOREIGN, state.NO_BACKEND} if args.foreign or args.all else set()
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     doomed = [(path, state.state_of(header)) for path, header in artifacts()]
     doomed = [(path, word) for path, word in doomed if word in unwanted]
     doomed += [(path, "left behind") for path in leftovers()]
-    console = Console(highlight=False)
+    console = wide_console()
     freed = 0
     for path, word in doomed:
         freed += path.stat().st_size

@@ -1,0 +1,94 @@
+"""``engines check``: whether every backend computes what the network says."""
+
+from __future__ import annotations
+
+import argparse
+
+from engines.cli.options import add_input_arguments
+
+HELP = "compare every installed backend and precision with fp32 on ONNX Runtime, on real crops"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``engines check``."""
+    parser.epilog = (
+        "examples:\n"
+        "  engines check                                 all networks that are known by name\n"
+        "  engines check my.onnx                         your own\n"
+        "  engines check my.onnx --precision fp32,bf16 --batch 1:8\n"
+        "  engines check face_landmarks_detector --json\n"
+        "\n"
+        "Landmarks are compared in pixels of the crop, region by region; other outputs relative to their spread. fp32 must\n"
+        "agree closely, whatever the batch; bf16, fp16 and int8 must stay within --max-deviation; a second run must give\n"
+        "the same bits. Exit code 1 when one does not.\n"
+    )
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="networks' files or names (default: all known by name)"
+    )
+    parser.add_argument(
+        "--precision", default="all", metavar="P,…", help="fp32, fp16, bf16, int8 or all (default: all)"
+    )
+    parser.add_argument("--batch", default="1:4:8", metavar="MIN:OPT:MAX", help="rows per run (default: 1:4:8)")
+    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    add_input_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``engines check``; returns the exit code."""
+    import json
+    import sys
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from engines.batch import parse_batch
+    from engines.catalogue import all_names
+    from engines.check import check
+    from engines.cli.options import precisions_of, shown_progress, wide_console
+    from engines.quantise import Limits
+    from engines.workbench import Workbench
+
+    batch, precisions = parse_batch(args.batch), precisions_of(args.precision)
+    console = wide_console(args.json)
+    report = {}
+    for name in args.models or all_names():
+        with shown_progress(console, name) as progress:
+            bench = Workbench(
+                name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
+                threads=args.threads, progress=progress,
+            )  # fmt: skip
+            found = check(bench, precisions, batch)
+        report[bench.resolved.name] = [asdict(one) for one in found]
+        if args.json:
+            continue
+        table = Table(title=bench.resolved.name, box=None, title_justify="left", pad_edge=False)
+        for column in (
+            "backend",
+            "precision",
+            "what",
+            "unit",
+            "mean",
+            "p95",
+            "worst",
+            "row in batch",
+            "repeats",
+            "verdict",
+        ):
+            table.add_column(
+                column, justify="left" if column in ("backend", "precision", "what", "unit", "verdict") else "right"
+            )
+        for one in found:
+            verdict = "ok" if not one.failures else "FAILS"
+            start = (one.backend, one.precision)
+            end = (f"{one.batch_difference:.1e}", "yes" if one.deterministic else "no", verdict)
+            rows = [(d.what, d.unit, f"{d.mean:.4f}", f"{d.p95:.4f}", f"{d.worst:.4f}") for d in one.table]
+            for index, row in enumerate(rows or [("", "", "", "", "")]):
+                table.add_row(*(start if index == 0 else ("", "")), *row, *(end if index == 0 else ("", "", "")))
+        console.print(table)
+        for one in found:
+            for failure in one.failures:
+                console.print(f"  {one.backend} {one.precision}: {failure}", soft_wrap=True)
+    if args.json:
+        json.dump(report, sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    return int(any(one["failures"] for checks in report.values() for one in checks))

@@ -1,0 +1,58 @@
+"""Arguments that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engines.backend import Progress
+from engines.precision import PRECISIONS
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where real inputs come from and what int8 may deviate."""
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE.npz",
+        help="real inputs: an array per input name, or `crops`, RGB uint8 (N, S, S, 3); "
+        "default: faces from the sample clips (`tracker samples fetch`)",
+    )
+    parser.add_argument("--rows", type=int, default=96, metavar="N", help="real inputs to use (default: 96)")
+    parser.add_argument(
+        "--max-deviation",
+        type=float,
+        default=1.0,
+        metavar="PX",
+        help="refuse int8 when the mean distance of any region's landmarks from fp32 exceeds this, px of the crop (default: 1)",
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per run (default: 1)")
+
+
+def precisions_of(text: str) -> tuple[str, ...]:
+    """``fp32,int8`` as names; ``all`` is all. Raises EngineError."""
+    from engines.precision import canonical
+
+    return PRECISIONS if text == "all" else tuple(canonical(name) for name in text.split(","))
+
+
+@contextmanager
+def shown_progress(console: Any, title: str) -> Iterator[Progress]:
+    """A line that says what is being done; nothing where nobody sees it."""
+    with console.status(f"{title}: starting") as status:
+
+        def progress(step: str, done: float | None = None) -> None:
+            status.update(f"{title}: {step}{'' if done is None else f' {done:.0%}'}")
+
+        yield progress
+
+
+def wide_console(stderr: bool = False) -> Any:
+    """A console whose tables are not squeezed when they go into a file."""
+    from rich.console import Console
+
+    console = Console(highlight=False, stderr=stderr)
+    return console if console.is_terminal else Console(highlight=False, stderr=stderr, width=160)

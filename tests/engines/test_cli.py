@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines import EngineError, choice, load_engine
+from engines import catalogue as catalogues
+from engines.batch import BatchProfile
+from engines.cli import VERBS, main
+from engines.workbench import Workbench
+
+pytest.importorskip("onnxruntime", reason="fp32 on ONNX Runtime is the reference")
+
+CPU_BACKENDS = {"openvino", "onnxruntime"}
+
+
+@pytest.fixture(autouse=True)
+def two_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep torch out of it: importing it takes longer than all of these tests."""
+    from engines import backend
+
+    installed = backend.installed
+    monkeypatch.setattr(backend, "installed", lambda name: name in CPU_BACKENDS and installed(name))
+
+
+def test_builds_lists_tells_and_prunes(known: str, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", known, "--backend", "onnxruntime", "--batch", "1:4:8"]) == 0
+    built = Path(capsys.readouterr().out.splitlines()[-1])
+    assert built.parent == cache and load_engine(built).batch == (1, 4, 8)
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert "toy.onnx" in listed and "1:4:8" in listed and "usable" in listed and "1 engines" in listed
+    assert main(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engines"][0]["state"] == "usable"
+    assert main(["info", str(built), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["network"]["landmark_set"] == "toy6" and told["network"]["licence"] == "Apache-2.0"
+    (cache / "bad.engine").write_bytes(b"FSENGINE")
+    (cache / ".x.engine.12.part").write_bytes(b"half")
+    assert main(["prune", "--dry-run"]) == 0
+    assert (cache / "bad.engine").exists()
+    assert main(["prune"]) == 0
+    assert sorted(path.name for path in cache.glob("*.engine")) == [built.name]
+    assert not (cache / ".x.engine.12.part").exists()
+    assert main(["prune", "--all"]) == 0
+    assert not list(cache.glob("*.engine"))
+
+
+def test_auto_measures_once_and_remembers(
+    known: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(choice, "_BUDGET_S", 0.05)
+    bench = Workbench(known)
+    first = choice.choose(bench, "fp32", BatchProfile())
+    (remembered,) = choice.remembered_choices().values()
+    assert remembered["backend"] == first and set(remembered["ms"]) == CPU_BACKENDS
+    assert remembered["ms"][first] == min(remembered["ms"].values())
+
+    def measured_again(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(choice, "measure", measured_again)
+    assert choice.choose(bench, "fp32", BatchProfile()) == first
+    assert main(["build", known]) == 0
+    assert f"for {first} " in capsys.readouterr().out
+    assert main(["info"]) == 0
+    assert f"toy.onnx fp32 batch 1: {first}, measured" in capsys.readouterr().out
+    choice._file().write_text("{")
+    assert choice.remembered_choices() == {}
+
+
+def test_check_passes_on_what_is_right(known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--precision", "fp32", "--rows", "12", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["toy.onnx"]
+    assert {(one["backend"], one["precision"]) for one in found} == {(name, "fp32") for name in CPU_BACKENDS}
+    assert all(one["deterministic"] and not one["failures"] and one["batch_difference"] < 1e-3 for one in found)
+
+
+def test_check_fails_on_what_is_not(known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", known, "--precision", "int8", "--rows", "12", "--max-deviation", "1e-7"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAILS" in shown and "too far from fp32" in shown and "upper" in shown
+
+
+def test_bench_puts_engines_beside_each_other(known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", known, "--precision", "fp32", "--batch", "1,3", "--seconds", "0.05", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {(row["backend"], row["batch"]) for row in report["rows"]} == {(n, b) for n in CPU_BACKENDS for b in (1, 3)}
+    reference = [row for row in report["rows"] if row["backend"] == "onnxruntime"]
+    assert all(row["ratio"] == 1 and row["p50_ms"] <= row["p95_ms"] for row in reference)
+    assert report["machine"]["cores"]
+    assert main(["bench", known, "--precision", "fp32", "--batch", "1", "--seconds", "0.05"]) == 0
+    assert "ms per row" in capsys.readouterr().out
+
+
+def test_a_refused_int8_shows_its_table(known: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        "build",
+        known,
+        "--backend",
+        "onnxruntime",
+        "--precision",
+        "int8",
+        "--rows",
+        "12",
+        "--max-deviation",
+        "1e-7",
+    ]
+    assert main(arguments) == 1
+    shown = capsys.readouterr()
+    assert "int8 against fp32" in shown.out and "lower" in shown.out
+    assert shown.err.startswith("engines: toy.onnx: int8 is too far") and shown.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["bild"], 2, "unknown verb 'bild', did you mean 'build'?"),
+        (["build"], 2, "the following arguments are required: MODEL"),
+        (["build", "toy", "--bakend", "x"], 2, "unknown argument '--bakend', did you mean '--backend'?"),
+        (["build", "toi"], 1, "no file and no network called 'toi'; did you mean toy"),
+        (["build", "none.onnx"], 1, "network file none.onnx does not exist"),
+        (["build", "toy", "--backend", "caffe"], 1, "backend must be auto, openvino"),
+        (["build", "toy", "--precision", "fp7"], 1, "precision must be one of fp32, fp16, bf16, int8, got 'fp7'"),
+        (["build", "toy", "--batch", "8:1"], 1, "batch must be N"),
+        (["build", "toy", "--threads", "0"], 1, "threads must be at least 1, got 0"),
+        (["build", "toy", "--for", "sm86"], 1, "needs the backend named too: add --backend tensorrt"),
+        (["build", "toy", "--backend", "tensorrt"], 1, "backend tensorrt is not installed; run: pip install"),
+        (["build", "toy", "--precision", "fp16"], 1, "no installed backend runs toy.onnx in fp16; here are: openvino, onnx"),
+        (["info", "none.engine"], 1, "cannot be read (No such file"),
+        (["check", "toy", "--precision", "fp3"], 1, "precision must be one of"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(
+    known: str, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    assert main(arguments) == code
+    told = capsys.readouterr().err
+    assert message in told and told.count("\n") == 1
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    overview = capsys.readouterr().out
+    for verb, line in VERBS.items():
+        assert line in overview
+        assert main([verb, "--help"]) == 0
+        assert f"engines {verb}" in capsys.readouterr().out
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys; from engines.cli import main; main([]); main(['build', '--help']); "
+        "heavy = {'torch', 'onnx', 'openvino', 'onnxruntime', 'tensorrt_rtx', 'tracker', 'trainer'} & set(sys.modules); "
+        "print('imported', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported []"
+
+
+def test_a_catalogue_that_does_not_load_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from importlib import metadata
+
+    entry = metadata.EntryPoint("bad", "nowhere.at.all:X", catalogues.GROUP)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
+    assert catalogues.catalogues() == []
+    assert "nowhere.at.all:X cannot be listed" in caplog.text
+    with pytest.raises(EngineError, match="no networks are known by name"):
+        catalogues.all_names()
+
+
+def test_the_trackers_networks_are_known(networks: Path) -> None:
+    from engines.tflite.convert import convert
+    from tracker.networks.catalogue import CATALOGUE
+
+    assert "face_landmarks_detector.tflite" in CATALOGUE.names()
+    for name in CATALOGUE.names():
+        header = CATALOGUE.header(name)
+        assert header is not None and header.licence == "Apache-2.0"
+        taken = [index for indices in header.regions.values() for index in indices]
+        assert len(set(taken)) == len(taken)
+        # As many inputs and outputs as the file has, or converting refuses.
+        assert convert(CATALOGUE.locate(name), header).is_file()
+
+
+def test_real_crops_come_from_the_samples(networks: Path, samples: object) -> None:
+    from tracker.networks.catalogue import CATALOGUE
+
+    samples("single_face.mp4")  # type: ignore[operator]
+    crops = CATALOGUE.crops(96, 4)
+    assert crops.shape == (4, 96, 96, 3) and crops.std() > 20
+    (points,) = CATALOGUE.samples("face_blendshapes.tflite", 4)
+    assert points.shape == (4, 146, 2) and 0.3 < abs(points).max() < 3
+    (eyes,) = CATALOGUE.samples("iris_landmark.tflite", 4)
+    assert eyes.shape == (4, 64, 64, 3)
