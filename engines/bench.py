@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from engines.errors import EngineError
 from engines.measure import measure
 from engines.workbench import Workbench
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def bench_network(
     bench: Workbench, precisions: tuple[str, ...], sizes: list[int], seconds: float
@@ -22,6 +25,11 @@ def bench_network(
     Every size has an engine of its own, compiled for exactly that many rows.
     """
     rows: list[dict[str, Any]] = []
+    try:
+        given = bench.inputs
+    except EngineError as error:
+        _LOGGER.warning("%s is measured with noise: %s", bench.resolved.name, error)
+        given = bench.noise(max(sizes))
     for size in sizes if bench.model.open_batch else [1]:
         engines: list[Engine] = []
         made: list[dict[str, Any]] = []
@@ -36,7 +44,7 @@ def bench_network(
         if not engines:
             continue
         bench.progress(f"measuring batch {size}", None)
-        for row, timing in zip(made, measure(engines, [bench.inputs] * len(engines), size, seconds), strict=True):
+        for row, timing in zip(made, measure(engines, [given] * len(engines), size, seconds), strict=True):
             row |= {"p50_ms": timing.p50_ms, "p95_ms": timing.p95_ms, "row_ms": timing.p50_ms / size}
             row |= {"ratio": timing.ratio, "runs": timing.runs}
     return rows

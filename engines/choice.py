@@ -50,7 +50,7 @@ def choose(bench: Workbench, precision: Precision, batch: BatchProfile, again: b
     if not engines:
         raise EngineError(next(iter(refused.values())))
     bench.progress(f"measuring {', '.join(engines)}", None)
-    given = bench.inputs
+    given = bench.noise(batch.optimum)
     timings = measure(list(engines.values()), [given] * len(engines), batch.optimum, _BUDGET_S)
     measured = {name: round(timing.p50_ms, 4) for name, timing in zip(engines, timings, strict=True)}
     best = min(measured, key=lambda name: measured[name])

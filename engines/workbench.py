@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from engines import backend as backends
 from engines.backend import Capability, Progress, silent
 from engines.batch import BatchProfile
@@ -65,6 +67,12 @@ class Workbench:
         """Real inputs, ready for the network. Raises EngineError when there are none."""
         self.progress("gathering real inputs", None)
         return real_inputs(self.resolved, self.model, self._rows, self._calibrate)
+
+    def noise(self, rows: int) -> dict[str, Array]:
+        """Inputs that mean nothing, 0..1: enough to measure time with."""
+        rng = np.random.default_rng(0)
+        specs = [port.with_rows(rows) for port in self.model.inputs]
+        return {spec.name: rng.random(spec.shape).astype(spec.dtype) for spec in specs}
 
     @cached_property
     def _outcome(self) -> Quantised | AccuracyError:

@@ -12,6 +12,7 @@ from engines import catalogue as catalogues
 from engines.batch import BatchProfile
 from engines.cli import VERBS, main
 from engines.workbench import Workbench
+from tests.engines.toy import toy_network
 
 pytest.importorskip("onnxruntime", reason="fp32 on ONNX Runtime is the reference")
 
@@ -72,6 +73,19 @@ def test_auto_measures_once_and_remembers(
     assert f"toy.onnx fp32 batch 1: {first}, measured" in capsys.readouterr().out
     choice._file().write_text("{")
     assert choice.remembered_choices() == {}
+
+
+def test_a_network_that_nobody_knows_is_measured_too(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_BUDGET_S", 0.05)
+    monkeypatch.setattr(catalogues, "catalogues", list)
+    bare = str(toy_network(tmp_path / "bare.onnx", header=None))
+    assert main(["build", bare]) == 0
+    capsys.readouterr()
+    assert main(["bench", bare, "--precision", "fp32", "--batch", "1", "--seconds", "0.05", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(row["p50_ms"] > 0 for row in rows)
 
 
 def test_check_passes_on_what_is_right(known: str, capsys: pytest.CaptureFixture[str]) -> None:
