@@ -40,6 +40,7 @@ class Workbench:
         rows: int = DEFAULT_ROWS,
         threads: int = 1,
         progress: Progress = silent,
+        backends: tuple[str, ...] = (),
     ) -> None:
         """Find and read a network.
 
@@ -50,6 +51,7 @@ class Workbench:
             rows: real inputs to use.
             threads: CPU threads per run.
             progress: told what happens.
+            backends: the only ones to look at; none: all that are installed.
 
         Raises:
             EngineError: there is no such network, or it cannot be read.
@@ -61,6 +63,7 @@ class Workbench:
         self._calibrate = calibrate
         self._rows = rows
         self._threads = threads
+        self._backends = backends
 
     @cached_property
     def inputs(self) -> dict[str, Array]:
@@ -107,6 +110,8 @@ class Workbench:
         """Backends and precisions that can run this kind of file here, the reference first if it can."""
         found: list[tuple[str, Precision]] = []
         for name in runnable(self.resolved.path.suffix):
+            if self._backends and name not in self._backends:
+                continue
             capability = capability_of(name)
             assert isinstance(capability, Capability)
             found += [(name, some) for some in PRECISIONS if some in capability.precisions and some in precisions]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engines.cli.options import add_input_arguments
+from engines.cli.options import add_backend_argument, add_input_arguments
 
 HELP = "measure every installed backend, precision and batch, beside fp32 on ONNX Runtime"
 
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="per network and batch, all engines together (default: 3)",
     )
     parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    add_backend_argument(parser)
     add_input_arguments(parser)
 
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from engines.batch import parse_batch
     from engines.bench import bench_network, machine
     from engines.catalogue import all_names
-    from engines.cli.options import precisions_of, shown_progress, wide_console
+    from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
     from engines.quantise import Limits
     from engines.workbench import Workbench
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         with shown_progress(console, name) as progress:
             bench = Workbench(
                 name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                threads=args.threads, progress=progress,
+                threads=args.threads, progress=progress, backends=backends_of(args.backend),
             )  # fmt: skip
             rows += bench_network(bench, precisions, sizes, args.seconds)
     about = {**machine(), "threads": args.threads}

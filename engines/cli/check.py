@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engines.cli.options import add_input_arguments
+from engines.cli.options import add_backend_argument, add_input_arguments
 
 HELP = "compare every installed backend and precision with fp32 on ONNX Runtime, on real crops"
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", default="1:4:8", metavar="MIN:OPT:MAX", help="rows per run (default: 1:4:8)")
     parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    add_backend_argument(parser)
     add_input_arguments(parser)
 
 
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from engines.batch import parse_batch
     from engines.catalogue import all_names
     from engines.check import check
-    from engines.cli.options import precisions_of, shown_progress, wide_console
+    from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
     from engines.quantise import Limits
     from engines.workbench import Workbench
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         with shown_progress(console, name) as progress:
             bench = Workbench(
                 name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                threads=args.threads, progress=progress,
+                threads=args.threads, progress=progress, backends=backends_of(args.backend),
             )  # fmt: skip
             found = check(bench, precisions, batch)
         report[bench.resolved.name] = [asdict(one) for one in found]

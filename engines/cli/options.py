@@ -39,6 +39,21 @@ def precisions_of(text: str) -> tuple[str, ...]:
     return PRECISIONS if text == "all" else tuple(canonical(name) for name in text.split(","))
 
 
+def add_backend_argument(parser: argparse.ArgumentParser) -> None:
+    """Which backends to look at."""
+    parser.add_argument("--backend", default="", metavar="B,…", help="only these (default: all that are installed)")
+
+
+def backends_of(text: str) -> tuple[str, ...]:
+    """``openvino,torch`` as names; empty: none named. Raises EngineError."""
+    from engines.backend import check_name
+
+    names = tuple(name for name in text.split(",") if name)
+    for name in names:
+        check_name(name)
+    return names
+
+
 @contextmanager
 def shown_progress(console: Any, title: str) -> Iterator[Progress]:
     """A line that says what is being done; nothing where nobody sees it."""
