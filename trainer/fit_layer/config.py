@@ -1,0 +1,42 @@
+"""Settings of the fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tracker.errors import ConfigError
+from trainer.settings import Settings, ranged
+
+Backward = Literal["implicit", "truncated", "unroll", "dlm"]
+
+
+@dataclass(frozen=True)
+class FitConfig(Settings):
+    """How landmarks are fitted. The defaults of counts are the thesis's (section 4.5); it does not state its L2 weights."""
+
+    rigid_iterations: int = ranged(20, low=0)
+    """Levenberg-Marquardt iterations of the first stage, rotation and translation only (equation 3.41)."""
+    iterations: int = ranged(20, low=1)
+    """Of the second stage, everything (equation 3.42)."""
+    identity_weight: float = ranged(1.0, low=0.0)
+    """Of the L2 regulariser: w^2 |b|^2 beside |C r|^2 with r in standard deviations when C = 1 / sigma."""
+    expression_weight: float = ranged(1.0, low=0.0)
+    bounds_weight: float = ranged(10.0, low=0.0)
+    """Of what expression weights exceed their bounds by; 0 lets them go anywhere, as the thesis's FLAME."""
+    cauchy: float = ranged(0.0, low=0.0)
+    """Where Cauchy's robust function bends, in standard deviations, as in ``tracker.fitting``; 0 for plain squares."""
+    damping: float = ranged(1e-3, low=1e-7)
+    """First damping of Levenberg-Marquardt; it adapts from there."""
+    backward: Backward = "implicit"
+    """How gradients come through: the implicit function theorem at the solution, the last iterations (``truncated``), all of
+    them (``unroll``), or direct loss minimisation (``dlm``)."""
+    backward_iterations: int = ranged(5, low=1)
+    """Of ``truncated``."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backward == "truncated" and self.backward_iterations > self.iterations:
+            raise ConfigError(
+                f"backward_iterations counts the last of {self.iterations} iterations, got {self.backward_iterations}"
+            )
