@@ -16,7 +16,7 @@ EXTRAS := models export bridges view train engines tensorrt
 BLENDER_PYTHON ?= python3.11
 BPY := .venv-blender
 
-.PHONY: help demo test test-blender blender-addon check lint format typecheck networks samples lock clean distclean
+.PHONY: help demo test theseus test-blender blender-addon check lint format typecheck networks samples lock clean distclean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,8 @@ test: $(STAMPS)/dev ## run the tests (PYTEST="-k wire" passes options on)
 	@$(BIN)/tracker models fetch || echo "make: without the networks the tests that need them are skipped"
 	@$(BIN)/tracker samples fetch || echo "make: without the samples the tests that need them are skipped"
 	$(BIN)/python -m pytest $(PYTEST)
+
+theseus: $(STAMPS)/theseus ## install Theseus, for fitting as a layer (needs libsuitesparse-dev and a C compiler)
 
 test-blender: $(STAMPS)/runtime $(BPY)/stamp ## test the Blender add-on in Blender itself (400 MB to download the first time)
 	TRACKER_PYTHON=$(CURDIR)/$(BIN)/python $(BPY)/bin/python -m pytest tests/blender $(PYTEST)
@@ -54,7 +56,7 @@ networks: $(STAMPS)/runtime ## fetch the neural networks into the cache
 samples: $(STAMPS)/runtime ## fetch the sample clips into the cache
 	@$(BIN)/tracker samples fetch
 
-lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
+lock: $(STAMPS)/dev ## pin all requirements anew, with hashes
 	$(PIP) install --quiet uv
 	$(BIN)/uv $(LOCK) pyproject.toml requirements/runtime.in -o requirements/runtime.txt
 	$(BIN)/uv $(LOCK) pyproject.toml --extra dev -c requirements/runtime.txt requirements/runtime.in -o requirements/dev.txt
@@ -62,12 +64,16 @@ lock: $(STAMPS)/runtime ## pin all requirements anew, with hashes
 	for extra in $(EXTRAS); do \
 	  $(BIN)/uv $(LOCK) pyproject.toml --extra $$extra -c requirements/dev.txt requirements/runtime.in -o requirements/$$extra.txt || exit 1; \
 	done
+	$(BIN)/uv $(LOCK) $(WITH_TORCH) --no-emit-package theseus-ai requirements/theseus.in -o requirements/theseus.txt
+	echo theseus-ai | $(BIN)/uv $(LOCK) $(WITH_TORCH) --no-deps - -o requirements/theseus-ai.txt
 	$(BIN)/uv $(LOCK) requirements/peers.in -o requirements/peers.txt
 	$(BIN)/uv $(LOCK) requirements/peers-facemesh.in -o requirements/peers-facemesh.txt
 
 # One version of each package for every Python and platform, so that results do not depend on either.
 LOCK := pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
         --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock"
+# Theseus tells its own requirements only where torch is installed.
+WITH_TORCH := --python $(BIN)/python --no-build-isolation-package theseus-ai -c requirements/dev.txt
 
 clean: ## remove what runs left behind; keep .venv and the cache
 	rm -rf out build dist .pytest_cache .mypy_cache .ruff_cache
@@ -100,6 +106,15 @@ $(STAMPS)/runtime: requirements/runtime.txt pyproject.toml | $(STAMPS)/venv
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/runtime
 	@echo "installing what the tests need"
 	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# scikit-sparse is compiled against SuiteSparse; Theseus asks for torch while it is built, so it comes last and without isolation.
+$(STAMPS)/theseus: requirements/theseus.txt requirements/theseus-ai.txt $(STAMPS)/dev
+	@echo '#include <cholmod.h>' | $(or $(CC),cc) -E -I/usr/include/suitesparse -I/usr/local/include/suitesparse -I/opt/homebrew/include/suitesparse - >/dev/null 2>&1 || \
+	{ echo "make: Theseus needs SuiteSparse's headers and a C compiler; on Debian and Ubuntu run: apt-get install libsuitesparse-dev gcc" >&2; exit 1; }
+	@echo "installing Theseus"
+	@$(PIP) install --quiet --require-hashes -r requirements/theseus.txt
+	@$(PIP) install --quiet --require-hashes --no-deps --no-build-isolation -r requirements/theseus-ai.txt
 	@touch $@
 
 $(BPY)/stamp: requirements/blender.txt | $(STAMPS)/venv

@@ -8,7 +8,7 @@ from typing import Literal
 from tracker.errors import ConfigError
 from trainer.settings import Settings, ranged
 
-Backward = Literal["implicit", "truncated", "unroll", "dlm"]
+Backward = Literal["exact", "implicit", "truncated", "unroll", "dlm"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,11 @@ class FitConfig(Settings):
     """Where Cauchy's robust function bends, in standard deviations, as in ``tracker.fitting``; 0 for plain squares."""
     damping: float = ranged(1e-3, low=1e-7)
     """First damping of Levenberg-Marquardt; it adapts from there."""
-    backward: Backward = "implicit"
-    """How gradients come through: the implicit function theorem at the solution, the last iterations (``truncated``), all of
-    them (``unroll``), or direct loss minimisation (``dlm``)."""
+    backward: Backward = "exact"
+    """How gradients come through. ``exact``: the implicit function theorem at the solution with the full Hessian, for faces that
+    have converged. Theseus's own ways: ``implicit``, the same with Gauss-Newton's Hessian, off by a share that grows with the
+    residuals; ``truncated``, the last iterations; ``unroll``, all of them; ``dlm``, direct loss minimisation.
+    Only ``truncated`` and ``unroll`` reach the initial parameters."""
     backward_iterations: int = ranged(5, low=1)
     """Of ``truncated``."""
 

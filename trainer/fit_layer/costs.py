@@ -53,8 +53,7 @@ class Reprojection(th.CostFunction):  # type: ignore[misc]
         self._model, self._rigid, self._cauchy = model, rigid, cauchy
 
     def error(self) -> Tensor:
-        points = self._model(self.expression.tensor, self.identity.tensor)
-        residual, _, _ = self._residual(points)
+        residual, _, _ = self._residual(self._model(self.expression.tensor, self.identity.tensor))
         return _robust(residual, self._cauchy)[0].flatten(1)
 
     def jacobians(self) -> tuple[list[Tensor], Tensor]:
@@ -83,7 +82,8 @@ class Reprojection(th.CostFunction):  # type: ignore[misc]
         return 2 * self._model.count
 
     def _rotation(self) -> Tensor:
-        return matrix_from_rotvec(self.turn.tensor) @ self.start.tensor.view(-1, 3, 3)
+        rotation: Tensor = matrix_from_rotvec(self.turn.tensor) @ self.start.tensor.view(-1, 3, 3)
+        return rotation
 
     def _residual(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weighted residuals (B, L, 2), points turned (B, L, 3), points in camera axes (B, L, 3)."""
@@ -120,7 +120,8 @@ class Bounds(th.CostFunction):  # type: ignore[misc]
     def error(self) -> Tensor:
         lower, upper = self.bounds.tensor.chunk(2, dim=1)
         values = self.values.tensor
-        return (values - upper).clamp(min=0.0) - (lower - values).clamp(min=0.0)
+        beyond: Tensor = (values - upper).clamp(min=0.0) - (lower - values).clamp(min=0.0)
+        return beyond
 
     def jacobians(self) -> tuple[list[Tensor], Tensor]:
         error = self.error()

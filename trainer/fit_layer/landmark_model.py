@@ -109,12 +109,15 @@ class TorchLandmarkModel(nn.Module):
         posed = self._posed(expression, identity)
         # Nine directions for a whole batch: each face depends on its own turns only.
         directions = torch.eye(9, dtype=turns.dtype, device=turns.device).view(9, 1, 3, 3).expand(-1, *turns.shape)
-        points, by_turn = torch.func.vmap(lambda direction: torch.func.jvp(posed, (turns,), (direction,)))(directions)
-        moved = self._moving_share(turns, self.joint_expression)
-        expression_jacobian = self.expression_basis + moved
-        drive = self.drive.reshape(9, -1)
-        expression_jacobian = expression_jacobian + torch.einsum("kblx,ke->blxe", by_turn, drive)
-        return points[0], expression_jacobian, self.identity_basis + self._moving_share(turns, self.joint_identity)
+
+        def along(direction: Tensor) -> Tensor:
+            change: Tensor = torch.func.jvp(posed, (turns,), (direction,))[1]
+            return change
+
+        by_turn = torch.func.vmap(along)(directions)
+        by_expression = self.expression_basis + self._moving_share(turns, self.joint_expression)
+        by_expression = by_expression + torch.einsum("kblx,ke->blxe", by_turn, self.drive.reshape(9, -1))
+        return posed(turns), by_expression, self.identity_basis + self._moving_share(turns, self.joint_identity)
 
     def _turns(self, expression: Tensor) -> Tensor:
         """(B, 3, 3) axis-angle of jaw and eyes."""

@@ -99,7 +99,8 @@ class FitLayer(nn.Module):
         """Landmarks (B, L, 2) of parameters."""
         head = self.points(fit.expression, fit.identity)
         place = head @ fit.rotation.transpose(1, 2) + fit.translation[:, None]
-        return place[:, :, :2] / place[:, :, 2:] * camera[:, None, :1] + camera[:, None, 1:]
+        projected: Tensor = place[:, :, :2] / place[:, :, 2:] * camera[:, None, :1] + camera[:, None, 1:]
+        return projected
 
     def _solve(
         self, layer: Any, landmarks: Tensor, confidence: Tensor, camera: Tensor, start: FaceFit, iterations: int
@@ -115,20 +116,25 @@ class FitLayer(nn.Module):
             "identity": start.identity,
         }
         rigid = layer is self._rigid
-        # Stage one only finds where stage two starts: with an implicit gradient nothing passes through there.
         backward = self.config.backward
-        if rigid and backward != "unroll":
-            inputs = {name: tensor.detach() for name, tensor in inputs.items()}
         options: dict[str, Any] = {
             "damping": self.config.damping,
             "adaptive_damping": True,
             "ellipsoidal_damping": True,
-            "backward_mode": "implicit" if rigid and backward != "unroll" else backward,
         }
+        if backward != "exact":
+            options["backward_mode"] = backward
         if backward == "truncated":
-            options["backward_num_iterations"] = self.config.backward_iterations
+            options["backward_num_iterations"] = min(self.config.backward_iterations, iterations)
         layer.optimizer.set_params(max_iterations=iterations)
-        solved, info = layer.forward(inputs, optimizer_kwargs=options)
+        # Unless everything is unrolled, stage one only finds where stage two starts.
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and (backward == "unroll" or (not rigid and backward != "exact"))
+        ):
+            solved, info = layer.forward(inputs, optimizer_kwargs=options)
+        learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs.values())
+        if backward == "exact" and not rigid and learning:
+            solved = _attached(layer.objective, inputs, solved)
         fit = FaceFit(
             matrix_from_rotvec(solved["turn"]) @ start.rotation,
             solved["translation"],
@@ -189,6 +195,27 @@ class FitLayer(nn.Module):
         for layer in (self._rigid, self._full):
             if layer is not None and layer.device != device:
                 layer.to(device=device)
+
+
+def _attached(objective: Any, inputs: dict[str, Tensor], solved: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The solution x as a function of the inputs: x - H^-1 grad C(x, inputs), one step of Newton's method.
+
+    Its derivative by the inputs is the implicit function theorem's, -H^-1 d grad C / d inputs.
+    """
+    unknowns = {name: value.detach().requires_grad_() for name, value in solved.items()}
+    objective.update({**inputs, **unknowns})
+    cost = objective.error_metric().sum()
+    gradient = torch.cat(torch.autograd.grad(cost, list(unknowns.values()), create_graph=True), dim=1)
+    batch, size = gradient.shape
+    directions = torch.eye(size, dtype=gradient.dtype, device=gradient.device)[:, None].expand(-1, batch, -1)
+    rows = torch.autograd.grad(
+        gradient, list(unknowns.values()), directions, retain_graph=True, is_grads_batched=True, materialize_grads=True
+    )
+    hessian = torch.cat([row.detach() for row in rows], dim=2).transpose(0, 1)
+    step = torch.linalg.solve(hessian, gradient)
+    sizes = [value.shape[1] for value in unknowns.values()]
+    moved = torch.cat([value.detach() for value in unknowns.values()], dim=1) - step
+    return dict(zip(unknowns, moved.split(sizes, dim=1), strict=True))
 
 
 def require_theseus() -> None:
