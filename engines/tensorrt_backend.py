@@ -13,11 +13,11 @@ import numpy as np
 from engines.artifact import ArtifactHeader
 from engines.backend import BuildJob, Built, Capability
 from engines.cache import scratch_dir
-from engines.cuda.gpu import Gpu, find_gpu
+from engines.cuda.gpu import Gpu, find_gpu, require_gpu
 from engines.engine import Engine, TensorSpec
 from engines.errors import EngineError
 from engines.tensorrt_build import ANY_GPU, PRECISIONS, BuildRequest, build_plan
-from engines.tensorrt_module import tensorrt_module
+from engines.tensorrt_module import CURRENT, tensorrt_module
 
 
 def describe() -> Capability:
@@ -34,6 +34,8 @@ def device_for(targets: tuple[str, ...]) -> str:
     """See ``Backend.device_for``."""
     trt = tensorrt_module()
     chosen = trt.check_generations(targets)
+    if chosen == (CURRENT,):
+        return require_gpu().generation
     if chosen:
         return ",".join(chosen)
     if trt.generations:

@@ -17,6 +17,8 @@ from engines.errors import EngineError
 
 MODULES: Final = ("tensorrt", "tensorrt_rtx")
 """The preferred one first: where someone has installed ``tensorrt``, they have done so on purpose."""
+CURRENT: Final = "current"
+"""Target of a build for the GPU at hand."""
 INSTALL: Final = "pip install 'facestream-tracker[tensorrt]'"
 
 _NO_DRIVER: Final = re.compile(
@@ -58,6 +60,8 @@ class TensorRt:
         """
         asked = {target.strip().lower().replace("_", "") for target in targets}
         known = self.generations
+        if known and asked == {CURRENT}:
+            return (CURRENT,)
         unknown = sorted(asked - set(known))
         if unknown and not known:
             raise EngineError(
@@ -138,25 +142,24 @@ def failure(what: str, title: str, lines: Iterable[tuple[int, str]]) -> EngineEr
     Args:
         what: the step, such as ``net.onnx cannot be compiled``.
         title: ``TensorRt.title``.
-        lines: what its logger kept.
+        lines: what its logger kept. All its errors go along as a note of the exception.
     """
     kept = list(lines)
     everything = "\n".join(text for severity, text in kept if severity <= 1)
-    said = complaint(kept, "it does not say why")
+    error = EngineError(_explained(what, title, complaint(kept, "it does not say why"), everything))
+    error.add_note(everything)
+    return error
+
+
+def _explained(what: str, title: str, said: str, everything: str) -> str:
     if _TURING.search(everything):
-        return EngineError(
-            f"{what}: sm75 (Turing) has no fp32 kernels in {title}; add --precision fp16 or leave sm75 out"
-        )
+        return f"{what}: sm75 (Turing) has no fp32 kernels in {title}; add --precision fp16 or leave sm75 out"
     if _NO_DRIVER.search(everything):
-        return EngineError(
-            f"{what}: no NVIDIA GPU, or a driver too old for {title}; run nvidia-smi, update the driver, or use --engine openvino"
-        )
+        return f"{what}: no NVIDIA GPU, or its driver is too old for {title}; update it or use --engine openvino"
     if _JIT_WITHOUT_GPU.search(everything):
-        return EngineError(
+        return (
             f"{what}: {title} compiles refittable engines on a GPU only; keep the weights inside, or build on the GPU"
         )
     if _NO_MEMORY.search(everything):
-        return EngineError(
-            f"{what}: the GPU has too little free memory; close other programs or build with a smaller --batch"
-        )
-    return EngineError(f"{what}: {title} says: {said}")
+        return f"{what}: the GPU has too little free memory; close other programs or build with a smaller --batch"
+    return f"{what}: {title} says: {said}"
