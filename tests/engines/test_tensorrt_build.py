@@ -118,7 +118,10 @@ def test_an_artifact_of_the_cache(network: Path, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        ("Cuda Runtime (In x at /y.cpp:1 (cudaError 35: CUDA driver version is insufficient))", "update the driver"),
+        (
+            "Cuda Runtime (In x at /y.cpp:1 (cudaError 35: CUDA driver version is insufficient))",
+            "no NVIDIA GPU, or its driver is too old",
+        ),
         ("Error Code 2: OutOfMemory (Requested size was 123 bytes.)", "too little free memory"),
         ("IBuilder::x: Error Code 4: Internal Error (node 3 is odd)", "says: Internal Error [(]node 3 is odd"),
     ],
