@@ -23,8 +23,9 @@ PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 class TrackerConfig:
     """Settings of the tracking itself (not of sources or publishing)."""
 
-    encoder: EncoderName = "mediapipe"
-    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair."""
+    encoder: str = "mediapipe"
+    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair; or an ``.onnx`` or
+    ``.engine`` file whose header makes it an encoder (docs/training.md)."""
     face_model: str = "builtin"
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
     flame: str | None = None
@@ -49,7 +50,10 @@ class TrackerConfig:
     in every frame; ``off``: never."""
 
     def __post_init__(self) -> None:
-        _one_of("encoder", self.encoder, ENCODERS)
+        if self.encoder not in ENCODERS and not is_network_file(self.encoder):
+            raise ConfigError(
+                f"encoder must be one of {', '.join(ENCODERS)}, or an .onnx or .engine file; got '{self.encoder}'"
+            )
         _one_of("engine", self.engine, ENGINES)
         _one_of("photometric", self.photometric, PHOTOMETRIC)
         _one_of("precision", self.precision, PRECISIONS)
@@ -75,6 +79,11 @@ class TrackerConfig:
         return asdict(self)
 
 
+def is_network_file(encoder: str) -> bool:
+    """Whether an encoder is meant as a file, not by name."""
+    return encoder.lower().endswith((".onnx", ".engine"))
+
+
 def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
     if value not in valid:
         raise ConfigError(f"{name} must be one of {', '.join(valid)}; got '{value}'")
@@ -84,8 +93,9 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``TrackerConfig`` to a command."""
     group = parser.add_argument_group("tracking")
     group.add_argument(
-        "--encoder", choices=ENCODERS, default="mediapipe",
-        help="networks that find the landmarks: 'mediapipe' has 478 points and expression scores, 'light' is a smaller pair",
+        "--encoder", default="mediapipe", metavar="NAME|PATH",
+        help="networks that find the landmarks: 'mediapipe' (default) has 478 points and expression scores, 'light' is a smaller "
+        "pair; or a file by `trainer export` or `engines build`",
     )  # fmt: skip
     group.add_argument(
         "--face-model", default="builtin", metavar="NAME|PATH",

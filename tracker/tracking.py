@@ -19,6 +19,7 @@ from tracker.detection import FaceDetector, FaceFollower
 from tracker.detection.cuts import CutDetector
 from tracker.enrolment.file import Enrolment, read_enrolment
 from tracker.face_model import FaceModel, load_face_model
+from tracker.face_model.head_points import with_landmarks
 from tracker.face_model.retarget import Retarget
 from tracker.fitting.fitter import FitConfig
 from tracker.fitting.neutral import CalibrationStatus
@@ -70,6 +71,7 @@ class FrameTracker:
             encoder = create_encoder(self.config.encoder, threads, precision, engine)
             self._follower = FaceFollower(encoder, detector.result(), self.config.max_faces)
         self._set_name = encoder.set_name
+        self._fitted = with_landmarks(self._fitted, self._set_name)
         self._cuts = CutDetector()
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
         self._fit = self._fit_stage()

@@ -6,6 +6,7 @@ from all points so far: the same on every machine, evenly spread, symmetric.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -52,6 +53,13 @@ def landmark_embedding(model: FaceModel, set_name: str) -> Embedding:
             if set_name in sets:
                 return sets[set_name]
     return model.embedding(set_name)
+
+
+def with_landmarks(model: FaceModel, set_name: str) -> FaceModel:
+    """The same model with an embedding of that landmark set. Raises ``FaceModelError`` when there is none for it."""
+    if set_name in model.embeddings:
+        return model
+    return replace(model, embeddings={**model.embeddings, set_name: landmark_embedding(model, set_name)})
 
 
 def joined(first: Embedding, second: Embedding) -> Embedding:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from tracker.config import ENCODERS, EncoderName, EngineName, Precision
+from tracker.config import ENCODERS, EngineName, Precision, is_network_file
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import Roi
 from tracker.types import Float32, ImageRGB, Landmarks
@@ -73,13 +74,14 @@ def sigmoid(logit: float) -> float:
 
 
 def create_encoder(
-    name: EncoderName = "mediapipe", threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
+    name: str = "mediapipe", threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
 ) -> LandmarkEncoder:
-    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores) or ``light`` (cheaper, no scores).
+    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores), ``light`` (cheaper, no scores), or a
+    network file with a header.
 
     Raises:
         ConfigError: unknown name.
-        NetworkAssetError: its networks have not been fetched.
+        NetworkAssetError: its networks have not been fetched, or the file is no encoder.
     """
     if name == "mediapipe":
         from tracker.landmarks.mediapipe478 import MediaPipeEncoder
@@ -89,4 +91,8 @@ def create_encoder(
         from tracker.landmarks.light import LightEncoder
 
         return LightEncoder(threads=threads, precision=precision, engine=engine)
-    raise ConfigError(f"encoder must be one of {', '.join(ENCODERS)}, got {name!r}")
+    if is_network_file(name):
+        from tracker.landmarks.header_encoder import HeaderEncoder
+
+        return HeaderEncoder(Path(name).expanduser(), threads=threads, precision=precision, engine=engine)
+    raise ConfigError(f"encoder must be one of {', '.join(ENCODERS)}, or an .onnx or .engine file; got {name!r}")
