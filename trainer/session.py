@@ -63,7 +63,10 @@ def layered(name: str, preset: str | None = None, file: Path | None = None, sets
     if preset is not None and preset not in presets:
         raise ConfigError(f"{name} has no preset {preset!r}: there are {', '.join(presets) or 'none'}")
     chosen = presets[preset] if preset is not None else {}
-    return plan(name, merge(chosen, read_file(file) if file else {}, read_assignments(sets or [])))
+    given = read_file(file) if file else {}
+    if "method_name" in given:  # a run's config.json
+        given = given.get("settings", {})
+    return plan(name, merge(chosen, given, read_assignments(sets or [])))
 
 
 def fit(

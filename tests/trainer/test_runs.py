@@ -163,8 +163,7 @@ def test_config_holds_what_it_takes_to_repeat_the_run(tmp_path: Path) -> None:
     config = run.config()
     assert config["settings"]["optimiser"]["lr"] == 0.02
     assert config["made_with"]["packages"]["torch"] == torch.__version__.partition("+")[0]
-    (tmp_path / "again.json").write_text(json.dumps(config["settings"]))
-    assert session.layered(TOY, file=tmp_path / "again.json").plain() == config["settings"]
+    assert session.layered(TOY, file=run.config_path).plain() == config["settings"]
     run.config_path.write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json is damaged"):
         run.config()

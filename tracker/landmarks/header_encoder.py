@@ -53,7 +53,7 @@ class HeaderEncoder:
     ) -> None:
         if path.suffix == ".onnx" and engine not in ("auto", "openvino", "onnxruntime"):
             raise NetworkAssetError(
-                f"{path} must be built for {engine}: engines build {path} --backend {engine}; then give --encoder the .engine file"
+                f"{path} must be built for {engine}: engines build {path} --backend {engine}; give the .engine"
             )
         try:
             arithmetic = "f32" if precision == "auto" else precision
