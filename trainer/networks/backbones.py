@@ -7,8 +7,10 @@ from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tracker.errors import ConfigError
+from tracker.networks.store import locate
 
 BACKBONES: Final = {
     "resnet18": "resnet18",
@@ -20,6 +22,12 @@ BACKBONES: Final = {
     "mobilenetv4_m": "mobilenetv4_conv_medium",
 }
 """Our names, and timm's. The first five are the thesis's and its small sibling; MobileNetV4 is the modern mobile one."""
+
+TRACKERS_OWN: Final = "facemesh"
+"""The trunk of the landmark network that the tracker runs (Apache-2.0): no ImageNet weights, but many real faces in it."""
+_TRUNK_FILE: Final = "face_landmarks_detector.tflite"
+_TRUNK_STRIDES: Final = (64, 128)
+_TRUNK_PX: Final = 256
 
 _FIXED_SIZE: Final = ("swin_t",)
 _IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -42,7 +50,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str, crop_size: int, weights: Path | None = None) -> None:
         super().__init__()
         if name not in BACKBONES:
-            raise ConfigError(f"expected a backbone out of {', '.join(BACKBONES)}, got '{name}'")
+            raise ConfigError(f"expected a backbone out of {', '.join(BACKBONES)}, {TRACKERS_OWN}, got '{name}'")
         if crop_size < 32 or crop_size % 32:
             raise ConfigError(f"backbones take crops whose side is a multiple of 32 pixels, got {crop_size}")
         self.name = name
@@ -55,6 +63,40 @@ class Backbone(nn.Module):
         """(B, 3, S, S) RGB in 0..1 to (B, C) features."""
         mean, std = cast(Tensor, self.mean), cast(Tensor, self.std)
         return cast(Tensor, self.body((image - mean) / std))
+
+
+class FaceTrunk(nn.Module):
+    """The trunk of the tracker's own landmark network, its last two maps as features, weights and all.
+
+    Crops of any size are brought to the 256 pixels that it was trained on.
+
+    Raises:
+        NetworkAssetError: the tracker's networks are not there (``tracker models fetch``).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from trainer.networks.tflite_graph import TfliteModule
+
+        self.body = TfliteModule.from_file(locate(_TRUNK_FILE))
+        shapes = self.body.feature_channels
+        self.channels = sum(shapes[stride] * (_TRUNK_PX // stride) ** 2 for stride in _TRUNK_STRIDES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, S, S) RGB in 0..1 to (B, C) features."""
+        if image.shape[-1] != _TRUNK_PX:
+            image = functional.interpolate(image, (_TRUNK_PX, _TRUNK_PX), mode="bilinear", align_corners=False)
+        maps = self.body.features(image)
+        return torch.cat([maps[stride].flatten(1) for stride in _TRUNK_STRIDES], dim=1)
+
+
+def make_backbone(name: str, crop_size: int, weights: Path | None = None) -> Backbone | FaceTrunk:
+    """A backbone by name: one of ``BACKBONES``, or ``facemesh``. Raises as the two do."""
+    if name != TRACKERS_OWN:
+        return Backbone(name, crop_size, weights)
+    if weights is not None:
+        raise ConfigError(f"{TRACKERS_OWN} brings its own weights: leave weights out, got {weights}")
+    return FaceTrunk()
 
 
 def _timm_model(name: str, crop_size: int, weights: Path | None) -> nn.Module:

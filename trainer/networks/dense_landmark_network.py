@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from tracker.errors import ConfigError
-from trainer.networks.backbones import Backbone
 from trainer.networks.decoders import make_decoder
 from trainer.networks.landmark_mesh import LandmarkMesh
 
@@ -38,32 +36,30 @@ class DenseLandmarkNetwork(nn.Module):
     front, so that training does not begin with learning what a face is.
 
     Args:
-        backbone: one of ``BACKBONES``.
+        backbone: what turns crops (B, 3, S, S) into features (B, ``channels``), such as ``make_backbone`` makes.
+        channels: of its features.
         decoder: one of ``DECODERS``.
         mesh: of the landmark set.
-        crop_size: side of the crops, pixels.
         sigma: ``exp`` (ResLL-Exp; any sigma above 0) or ``sigmoid`` (0..1).
-        weights: pretrained weights of the backbone.
 
     Raises:
-        ConfigError: a name is unknown, or the weights do not fit.
+        ConfigError: a name is unknown.
     """
 
     def __init__(
         self,
-        backbone: str,
+        backbone: nn.Module,
+        channels: int,
         decoder: str,
         mesh: LandmarkMesh,
-        crop_size: int,
         sigma: str = "exp",
-        weights: Path | None = None,
     ) -> None:
         super().__init__()
         if sigma not in SIGMAS:
             raise ConfigError(f"expected sigma to be {' or '.join(SIGMAS)}, got '{sigma}'")
         self.sigma = sigma
-        self.backbone = Backbone(backbone, crop_size, weights)
-        self.decoder = make_decoder(decoder, self.backbone.channels, mesh)
+        self.backbone = backbone
+        self.decoder = make_decoder(decoder, channels, mesh)
         _begin_quietly(self.decoder)
         self.register_buffer("mean_face", _drawn(mesh), persistent=False)
 

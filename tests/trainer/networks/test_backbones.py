@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tracker.errors import ConfigError
-from trainer.networks.backbones import BACKBONES, Backbone
+from trainer.networks.backbones import BACKBONES, Backbone, make_backbone
 
 timm = pytest.importorskip("timm", reason="backbones come from timm (the train extra)")
 
@@ -48,3 +48,11 @@ def test_wrong_requests_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not hold timm's weights") as error:
         Backbone("resnet18", 64, foreign)
     assert "\n" not in str(error.value)
+
+
+def test_the_trackers_own_trunk_takes_crops_of_any_size(networks: Path) -> None:
+    trunk = make_backbone("facemesh", 64).eval()
+    with torch.no_grad():
+        assert trunk(torch.rand(2, 3, 64, 64)).shape == (2, trunk.channels)
+    with pytest.raises(ConfigError, match="brings its own weights"):
+        make_backbone("facemesh", 64, Path("weights.pth"))

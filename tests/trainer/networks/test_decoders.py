@@ -7,11 +7,17 @@ import pytest
 import torch
 
 from tracker.errors import ConfigError
+from trainer.networks.backbones import make_backbone
 from trainer.networks.decoders import DECODERS, MeshUpsampling, SpiralConvolution, make_decoder
 from trainer.networks.dense_landmark_network import DenseLandmarkNetwork, confidence
 from trainer.networks.landmark_mesh import builtin_mesh
 
 pytest.importorskip("timm", reason="backbones come from timm (the train extra)")
+
+
+def network_of(decoder: str, sigma: str = "exp") -> DenseLandmarkNetwork:
+    backbone = make_backbone("mobilenetv4_s", 64)
+    return DenseLandmarkNetwork(backbone, backbone.channels, decoder, builtin_mesh("dense101"), sigma)
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -50,7 +56,7 @@ def test_spiral_convolution_is_a_linear_map_of_what_lies_along_the_spiral() -> N
 @pytest.mark.parametrize("sigma", ["exp", "sigmoid"])
 def test_network_starts_at_a_face_in_the_middle_of_the_crop(sigma: str) -> None:
     torch.manual_seed(0)
-    network = DenseLandmarkNetwork("mobilenetv4_s", "linear", builtin_mesh("dense101"), 64, sigma).eval()
+    network = network_of("linear", sigma).eval()
     with torch.no_grad():
         points, scale = network(torch.rand(2, 3, 64, 64))
     assert points.shape == scale.shape == (2, 101, 2)
@@ -63,7 +69,7 @@ def test_network_starts_at_a_face_in_the_middle_of_the_crop(sigma: str) -> None:
 
 
 def test_sigmoid_sigmas_stay_below_one_and_exponential_ones_need_not() -> None:
-    network = DenseLandmarkNetwork("mobilenetv4_s", "linear", builtin_mesh("dense101"), 64, "sigmoid").eval()
+    network = network_of("linear", "sigmoid").eval()
     bias = network.decoder.map.bias  # type: ignore[union-attr]
     with torch.no_grad():
         bias.view(101, 4)[:, 2:] = 20.0  # type: ignore[union-attr, operator]
@@ -80,14 +86,14 @@ def test_confidence_is_one_minus_sigma_never_below_zero() -> None:
 
 def test_bad_sigma_is_refused() -> None:
     with pytest.raises(ConfigError, match="exp or sigmoid"):
-        DenseLandmarkNetwork("mobilenetv4_s", "linear", builtin_mesh("dense101"), 64, "softplus")
+        network_of("linear", "softplus")
 
 
 @pytest.mark.slow
 def test_spiral_network_survives_onnx(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="compares with ONNX Runtime (the engines extra)")
     pytest.importorskip("onnxscript", reason="torch exports through onnxscript (the train extra)")
-    network = DenseLandmarkNetwork("mobilenetv4_s", "spiral", builtin_mesh("dense101"), 64).eval()
+    network = network_of("spiral").eval()
     image = torch.rand(1, 3, 64, 64)
     path = tmp_path / "network.onnx"
     torch.onnx.export(network, (image,), path, dynamo=True, verbose=False)

@@ -1,0 +1,167 @@
+"""Compare losses, decoders and numbers of landmarks of the dense landmark method, beside Simic 2022, tables 4.1, 4.3, 4.6.
+
+    nice -n 10 python tools/compare_dense.py --steps 400                    # all tables, prints Markdown
+    python tools/compare_dense.py --tables losses --seeds 3 --steps 2000    # for a quiet machine
+
+Cost on two quiet cores: rendering 4600 crops 5 minutes and their features 1 minute, once; then a cell (one loss or decoder, one
+seed) of 400 steps 10 to 60 seconds, and 3 minutes of fitting. Crops are those of ``trainer prepare dense_landmarks --preset
+cpu-small``; the backbone is the tracker's own trunk, fixed: this compares heads and losses, not backbones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tools.evaluation.dense_fits import fit_errors
+from tools.evaluation.dense_heads import Features, Head, decile_text, features_of, train_head
+from tracker.face_model.importing.dense_sets import with_dense_sets
+from tracker.face_model.store import load_face_model
+from trainer.data.stored import StoredStream
+from trainer.methods.dense_landmarks.data import data_folder, prepare, rows_of
+from trainer.methods.dense_landmarks.plot import calibration_plot
+from trainer.methods.dense_landmarks.settings import PRESETS, DataSettings
+from trainer.metrics.calibration import Calibration
+from trainer.pictures import write_png
+
+Settings = dict[str, Any]
+
+LOSSES: list[tuple[str, Settings, float | None]] = [
+    ("NGLL", {"loss": "ngll"}, 2.17),
+    ("NGLL + VE", {"loss": "ngll", "vertex_edge": 1.0}, 2.18),
+    ("ResLL", {"loss": "resll"}, 2.20),
+    ("ResLL + VE", {"loss": "resll", "vertex_edge": 1.0}, 2.18),
+    ("ResLL-Exp", {"loss": "resll_exp"}, 2.11),
+    ("ResLL-Exp + VE", {"loss": "resll_exp", "vertex_edge": 1.0}, 2.13),
+    ("ResLL-Exp, as (3.21) is written", {"loss": "resll_exp", "anchored": False}, None),
+]
+"""Name, settings, the thesis's MLME with a ResNet-50 on DAD-3DHeads (table 4.1)."""
+DECODERS: list[tuple[str, Settings, str]] = [
+    ("linear", {"decoder": "linear"}, "2.11 / 2.13"),
+    ("linear + VE", {"decoder": "linear", "vertex_edge": 1.0}, "2.13 / 2.07"),
+    ("MLP", {"decoder": "mlp"}, "-"),
+    ("SpiralNet++", {"decoder": "spiral"}, "2.26 / 2.10"),
+    ("SpiralNet++ + VE", {"decoder": "spiral", "vertex_edge": 1.0}, "2.01 / 2.18"),
+]
+"""Name, settings, the thesis's MLME with ResNet-50 / ConvNeXt-T (table 4.3)."""
+SUBSETS = {
+    1609: ("7.8", "10.6"),
+    805: ("7.5", "10.4"),
+    403: ("7.5", "10.6"),
+    202: ("7.6", "10.8"),
+    101: ("7.8", "10.8"),
+}
+"""Landmarks -> the thesis's MVE of face and head in mm (table 4.6)."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--tables", nargs="+", choices=("losses", "decoders", "subsets"), default=["losses", "decoders", "subsets"]
+    )
+    parser.add_argument(
+        "--data", type=Path, help="folder with stored crops (train, validation); rendered into the cache if not given"
+    )
+    parser.add_argument("--steps", type=int, default=400, help="of training each head, batches of 64")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per row; above 1 the spread is shown")
+    parser.add_argument("--fits", type=int, default=24, help="faces that are fitted for table 4.6")
+    parser.add_argument("--plot", type=Path, help="write the losses' calibration as PNG")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = arguments.data
+    if folder is None:
+        data = DataSettings.read(PRESETS["cpu-small"]["method"]["data"])
+        prepare(data, 0)
+        folder = data_folder(data, 0)
+    train, validation = features_of(folder, "train"), features_of(folder, "validation")
+    print(
+        f"{len(train.values)} crops to train with, {len(validation.values)} held out, {arguments.steps} steps of 64\n",
+        flush=True,
+    )
+    if "losses" in arguments.tables:
+        losses(train, validation, arguments.steps, arguments.seeds, arguments.plot)
+    if "decoders" in arguments.tables:
+        decoders(train, validation, arguments.steps, arguments.seeds)
+    if "subsets" in arguments.tables:
+        subsets(train, validation, folder, arguments.steps, arguments.fits)
+
+
+def heads(train: Features, validation: Features, settings: Settings, steps: int, seeds: int) -> list[Head]:
+    return [train_head(train, validation, settings, steps, seed=seed) for seed in range(seeds)]
+
+
+def spread(values: list[float]) -> str:
+    middle = statistics.fmean(values)
+    return f"{middle:.2f}" if len(values) == 1 else f"{middle:.2f} ± {statistics.stdev(values):.2f}"
+
+
+def losses(train: Features, validation: Features, steps: int, seeds: int, plot: Path | None) -> None:
+    print("| loss | MLME, px of 256 | turned < 30° | sigma / error | rank | deciles 1, 5, 10 | s | thesis 4.1 |")
+    print("|---|---|---|---|---|---|---|---|")
+    lines: dict[str, Calibration] = {}
+    for name, settings, theirs in LOSSES:
+        trained = heads(train, validation, {"decoder": "linear"} | settings, steps, seeds)
+        one = trained[0].calibration
+        lines[name] = one
+        print(
+            f"| {name} | {spread([head.mlme_px for head in trained])} | {spread([head.frontal_px for head in trained])} | "
+            f"{one.ratio:.2f} | {one.rank_correlation:.2f} | {decile_text(one)} | {trained[0].seconds:.0f} | {theirs or '-'} |",
+            flush=True,
+        )
+    if plot is not None:
+        shown = {name: line for name, line in lines.items() if "VE" not in name}
+        write_png(calibration_plot(shown), str(plot))
+    print()
+
+
+def decoders(train: Features, validation: Features, steps: int, seeds: int) -> None:
+    print("| decoder, ResLL-Exp | MLME, px of 256 | turned < 30° | s | thesis 4.3 |")
+    print("|---|---|---|---|---|")
+    for name, settings, theirs in DECODERS:
+        trained = heads(train, validation, {"loss": "resll_exp"} | settings, steps, seeds)
+        print(
+            f"| {name} | {spread([head.mlme_px for head in trained])} | {spread([head.frontal_px for head in trained])} | "
+            f"{trained[0].seconds:.0f} | {theirs} |",
+            flush=True,
+        )
+    print()
+
+
+def subsets(train: Features, validation: Features, folder: Path, steps: int, count: int) -> None:
+    model = with_dense_sets(load_face_model())
+    names = [f"dense{number}" for number in SUBSETS]
+    head = train_head(train, validation, {"decoder": "linear", "loss": "ngll", "landmark_set": "dense1609"}, steps)
+    batch = StoredStream(folder / "validation", count).batch(0)
+    points = head.predicted.points[:count].numpy()
+    sigma = head.predicted.sigma[:count].square().mean(dim=-1).sqrt().numpy()
+    truth = batch.points[..., :2].numpy()
+    noisy = truth + np.random.default_rng(0).normal(0, 2 / 256, truth.shape).astype(np.float32)
+    print(
+        f"{count} held-out faces; landmarks of a linear head on all 1609 (MLME {head.mlme_px:.1f} px), and the true ones with"
+    )
+    print("2 px of noise each. Centres of faces put together.\n")
+    print(
+        "| landmarks | predicted: face, mm | head | MRLE, px | true + noise: face, mm | head | ms | thesis: face | head |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in names:
+        (ours,) = fit_errors(model, [name], batch, points, sigma, rows_of("dense1609"))
+        (best,) = fit_errors(
+            model, [name], batch, noisy, np.full(truth.shape[:2], 2 / 256, np.float32), rows_of("dense1609")
+        )
+        theirs = SUBSETS[ours.landmarks]
+        print(
+            f"| {ours.landmarks} | {ours.face_mm:.1f} | {ours.head_mm:.1f} | {ours.mrle_px:.2f} | {best.face_mm:.1f} | "
+            f"{best.head_mm:.1f} | {ours.ms:.0f} | {theirs[0]} | {theirs[1]} |",
+            flush=True,
+        )
+    print()
+
+
+if __name__ == "__main__":
+    main()
