@@ -67,6 +67,12 @@ class TfliteModule(nn.Module):
         values = self._run(inputs, list(self.network.outputs))
         return tuple(values[name] for name in self.network.outputs)
 
+    def outputs_and_features(self, image: Tensor) -> tuple[tuple[Tensor, ...], dict[int, Tensor]]:
+        """What ``forward`` and ``features`` give, from one pass."""
+        outputs, maps = list(self.network.outputs), self._last_maps
+        values = self._run((image,), [*outputs, *maps.values()])
+        return tuple(values[name] for name in outputs), {stride: values[name] for stride, name in maps.items()}
+
     def features(self, image: Tensor) -> dict[int, Tensor]:
         """The last map (B, C, H / stride, W / stride) of each resolution, by stride; only what they need is computed.
 

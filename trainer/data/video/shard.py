@@ -1,0 +1,122 @@
+"""Labelled crops on disk: ``NAME.crops.npy`` (memory-mapped) and ``NAME.labels.npz`` beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.cache import atomic_target
+from tracker.errors import ConfigError
+from tracker.face_model.head_points import HEAD_POINT_COUNT
+from tracker.types import Float32
+
+POINTS: Final = 478 + HEAD_POINT_COUNT
+"""Of ``head628``."""
+STORED_PX: Final = 320
+"""Side of a stored crop."""
+REACH: Final = 1.4
+"""Side of a stored crop over the side of the crop that the tracker would take: room to shift, turn and scale."""
+
+
+@dataclass(slots=True)
+class Shard:
+    """N crops and what is known about them; NaN where unknown. Points are fractions of the stored crop's side."""
+
+    crops: NDArray[np.uint8]
+    """(N, 320, 320, 3)."""
+    points: Float32
+    """(N, L, 3) points of ``head628``; depth on the same scale, from a zero of the crop's own."""
+    sigma: Float32
+    """(N, L) standard deviation of the label itself."""
+    visible: Float32
+    """(N, L) 1 in sight, 0 not."""
+    present: Float32
+    """(N,) 1 where a face is, 0 where none is."""
+    scores: Float32
+    """(N, 52)."""
+    rotation: Float32
+    """(N, 3, 3) head axes to the axes of a camera that looks at the crop's centre, turned with the crop."""
+    translation: Float32
+    """(N, 3) head origin in that camera, metres."""
+    focal: Float32
+    """(N,) over the crop's side."""
+    identity: Float32
+    """(N, 100) of the built-in head."""
+    expression: Float32
+    """(N, 52) fitted weights."""
+    residual: Float32
+    """(N,) median distance of fitted and observed landmarks over the crop's side."""
+    person: NDArray[np.str_]
+    """(N,)."""
+    source: NDArray[np.str_]
+    """(N,) file and frame."""
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+
+_LABELS: Final = tuple(field.name for field in fields(Shard) if field.name != "crops")
+
+
+def write(folder: Path, name: str, shard: Shard) -> None:
+    """Write a shard. The labels come last: a shard without them does not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_target(folder / f"{name}.crops.npy") as partial, partial.open("wb") as stream:
+        np.save(stream, shard.crops)
+    with atomic_target(folder / f"{name}.labels.npz") as partial, partial.open("wb") as stream:
+        np.savez(stream, **{label: getattr(shard, label) for label in _LABELS})
+
+
+def names(folder: Path) -> list[str]:
+    """The shards in a folder."""
+    return sorted(path.name.removesuffix(".labels.npz") for path in folder.glob("*.labels.npz"))
+
+
+def read(folder: Path, name: str) -> Shard:
+    """A shard whose crops stay on disk until they are looked at.
+
+    Raises:
+        ConfigError: it is not there, or its files do not belong together.
+    """
+    try:
+        crops = np.load(folder / f"{name}.crops.npy", mmap_mode="r")
+        with np.load(folder / f"{name}.labels.npz") as stored:
+            labels: dict[str, Any] = {label: stored[label] for label in _LABELS}
+    except (OSError, KeyError, ValueError) as error:
+        raise ConfigError(
+            f"{folder / name}: no shard of labelled crops ({error}); run: trainer prepare encoder"
+        ) from error
+    if any(len(value) != len(crops) for value in labels.values()):
+        raise ConfigError(f"{folder / name}: crops and labels differ in number; run: trainer prepare encoder --fresh")
+    return Shard(crops, **labels)
+
+
+def join(parts: list[Shard]) -> Shard:
+    """Several shards as one, in memory. Raises ValueError when there are none."""
+    if not parts:
+        raise ValueError("join needs at least one shard")
+    return Shard(
+        **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Shard)}
+    )
+
+
+def nothing_known(count: int) -> dict[str, Any]:
+    """Labels of faces about which nothing is known yet."""
+    nan = np.nan
+    return {
+        "points": np.full((count, POINTS, 3), nan, np.float32),
+        "sigma": np.full((count, POINTS), nan, np.float32),
+        "visible": np.full((count, POINTS), nan, np.float32),
+        "present": np.ones(count, np.float32),
+        "scores": np.full((count, 52), nan, np.float32),
+        "rotation": np.full((count, 3, 3), nan, np.float32),
+        "translation": np.full((count, 3), nan, np.float32),
+        "focal": np.full(count, nan, np.float32),
+        "identity": np.full((count, 100), nan, np.float32),
+        "expression": np.full((count, 52), nan, np.float32),
+        "residual": np.full(count, nan, np.float32),
+    }

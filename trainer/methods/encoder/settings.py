@@ -1,0 +1,34 @@
+"""Settings of the encoder method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.settings import Settings, ranged
+
+
+@dataclass(frozen=True)
+class EncoderSettings(Settings):
+    """What is trained, on what."""
+
+    batch: int = ranged(32, 1, 4096)
+    blocks: int = ranged(3, 1, 16)
+    """Mixing blocks of the second branch."""
+    frozen_stride: int = ranged(4, 1, 128)
+    """The trunk up to this stride stays as it is: its maps are large and general. 1: all of it learns."""
+    trunk_rate: float = ranged(0.2, 0.0, 10.0)
+    """Learning rate of the trunk, as a multiple."""
+    start: str = ""
+    """Checkpoint of an earlier run to take the weights from, as far as they fit; empty: the trunk as it was published."""
+    shards: str = ""
+    """Folder of labelled crops; empty: ``training/encoder`` in the user's cache, made by ``trainer prepare encoder``."""
+    material: tuple[str, ...] = ()
+    """Folders with the clips and pictures to learn from, for ``prepare``."""
+    mixed: int = ranged(4400, 0, 10_000_000)
+    """Crops of people who do not exist, blended from the real ones."""
+    rendered: int = ranged(2600, 0, 10_000_000)
+    """Rendered crops."""
+    real_share: float = ranged(0.35, 0.0, 1.0)
+    mixed_share: float = ranged(0.40, 0.0, 1.0)
+    rendered_share: float = ranged(0.25, 0.0, 1.0)
+    """Of each batch."""
