@@ -20,9 +20,10 @@ def available() -> bool:
 
 def nearest_triangles_numba(
     points: Tensor, depth: Tensor, faces: Tensor, height: int, width: int, cull_back: bool, near: float
-) -> Tensor:
-    """The same as ``fragments.nearest_triangles``, on a CPU."""
+) -> tuple[Tensor, Tensor]:
+    """The same as ``fragments.nearest_triangles``, on a CPU, and perspective-correct barycentric coordinates (B, H, W, 3)."""
     triangle = np.full((len(points), height, width), -1, np.int32)
+    barycentric = np.empty((len(points), height, width, 3), np.float32)
     nearest = np.zeros((height, width), np.float32)
     _kernel()(
         points.contiguous().numpy(),
@@ -32,8 +33,9 @@ def nearest_triangles_numba(
         np.float32(near),
         triangle,
         nearest,
+        barycentric,
     )
-    return torch.from_numpy(triangle)
+    return torch.from_numpy(triangle), torch.from_numpy(barycentric)
 
 
 @cache
@@ -44,7 +46,9 @@ def _kernel() -> Callable[..., None]:
     return compiled
 
 
-def _draw(points: Any, depth: Any, faces: Any, cull_back: bool, near: Any, triangle: Any, nearest: Any) -> None:
+def _draw(
+    points: Any, depth: Any, faces: Any, cull_back: bool, near: Any, triangle: Any, nearest: Any, barycentric: Any
+) -> None:
     batch, height, width = triangle.shape
     half = np.float32(0.5)
     for b in range(batch):
@@ -80,5 +84,9 @@ def _draw(points: Any, depth: Any, faces: Any, cull_back: bool, near: Any, trian
                         if inverse > nearest[row, column]:
                             nearest[row, column] = inverse
                             triangle[b, row, column] = f
+                            space = np.float32(1.0) / inverse
+                            barycentric[b, row, column, 0] = u * z0 * space
+                            barycentric[b, row, column, 1] = v * z1 * space
+                            barycentric[b, row, column, 2] = w * z2 * space
                     u += u_x
                     v += v_x

@@ -78,14 +78,19 @@ def rasterise(
         width: columns of the pictures.
         cull_back: leave out triangles seen from behind.
     """
-    fast = points.device.type == "cpu" and available()
-    find = nearest_triangles_numba if fast else nearest_triangles
-    triangle = find(points.detach().float(), depth.detach().float(), faces, height, width, cull_back, _NEAR_M)
+    arguments = (points.detach().float(), depth.detach().float(), faces, height, width, cull_back, _NEAR_M)
+    known: Tensor | None = None
+    if points.device.type == "cpu" and available():
+        triangle, known = nearest_triangles_numba(*arguments)
+    else:
+        triangle = nearest_triangles(*arguments)
     flat = triangle.flatten()
     seen = torch.nonzero(flat >= 0)[:, 0]
     image = torch.div(seen, height * width, rounding_mode="floor")
     pixel = seen - image * (height * width)
     corners = faces[flat[seen].long()]
+    if known is not None and points.dtype == torch.float32 and not (points.requires_grad or depth.requires_grad):
+        return Raster(triangle, image, pixel, corners, known.flatten(0, 2)[seen])
     rows = corners + (image * points.shape[1])[:, None]
     return Raster(triangle, image, pixel, corners, _barycentric(points, depth, rows, pixel, width))
 

@@ -19,7 +19,7 @@ class SyntheticConfig:
     """Batches; without end if None."""
     landmark_set: str = "head628"
     crop_size: int = 256
-    supersample: float = 1.5
+    supersample: float = 1.25
     """Rendered pixels per pixel of the crop and direction."""
     device: str = "cpu"
     assets: str | None = None
@@ -38,8 +38,6 @@ class SyntheticConfig:
     """Blur, noise, compression and the like, as cameras add them."""
     jitter: float = 1.0
     """Size of the crop's displacement over what following landmarks leaves."""
-    foreign: float = 0.0
-    """Share of heads of an imported ICT-FaceKit (``tracker models import``)."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -48,6 +46,6 @@ class SyntheticConfig:
             raise ConfigError(f"crop_size must be 32 to 1024 pixels, got {self.crop_size}")
         if not 0.5 <= self.supersample <= 4.0:
             raise ConfigError(f"supersample must be 0.5 to 4, got {self.supersample}")
-        for name in ("large_poses", "occluders", "accessories", "negatives", "foreign"):
+        for name in ("large_poses", "occluders", "accessories", "negatives"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} is a share: expected 0 to 1, got {getattr(self, name)}")

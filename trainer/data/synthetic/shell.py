@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainer.data.synthetic.styles import Styles
+from trainer.data.synthetic.styles import Styles, cover
 from trainer.data.synthetic.textures import TextureBank, smoothstep
 from trainer.data.synthetic.wardrobe import LENS, SHELL, Wardrobe
 from trainer.image_formation.normals import NormalField
@@ -83,14 +83,13 @@ class ShellPainter:
         x = torch.remainder(where[:, 0] / 6.2831853 * repeat, 1.0) * (_STRANDS_PX - 1)
         y = torch.remainder(where[:, 1] * 1.2 + 0.37 * who, 1.0) * (_STRANDS_PX - 1)
         strand = self._texture.sample(torch.zeros_like(who), torch.stack([x, y], 1))[:, 0] * 2.0
-        chosen = styles.rows(who)
-        inside = chosen.cover(where[:, None], (strand - 1.0)[:, None])[:, 0]
-        alpha[rows] = (inside / chosen.soft * 0.5 + 0.5).clamp(0.0, 1.0)
-        shade_ = 1.0 + strength * ((0.30 + 0.85 * strand * strand) - 1.0)
+        inside = cover(styles.outline[who], where[:, 0], where[:, 1], strand - 1.0)
+        alpha[rows] = (inside / styles.soft[who] * 0.5 + 0.5).clamp(0.0, 1.0)
         # Light does not get far under hair's edge, nor inside.
         depth = 0.72 + 0.28 * smoothstep(0.0, 0.03, inside)
-        painted = chosen.colour * lit[rows] * (shade_ * depth)[:, None]
-        painted = painted + (1.0 - chosen.is_cloth)[:, None] * 0.03 * lit[rows] * (strand - 0.9).clamp_min(0.0)[:, None]
+        grain = (1.0 + strength * ((0.30 + 0.85 * strand * strand) - 1.0)) * depth
+        gleam = 0.03 * (1.0 - styles.is_cloth[who]) * (strand - 0.9).clamp_min(0.0)
+        painted = (styles.colour[who] * grain[:, None] + gleam[:, None]) * lit[rows]
         colour[rows] = painted * (_INSIDE if inner else 1.0)
         return colour, alpha
 

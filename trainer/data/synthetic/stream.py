@@ -119,16 +119,19 @@ class SyntheticStream:
 
     def _negatives(self, linear: Tensor, behind: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Presence (B,), and pictures of which a share shows backgrounds alone, or things before them."""
-        count = len(linear)
-        absent = torch.rand(count, generator=generator) < self.config.negatives
+        absent = torch.rand(len(linear), generator=generator) < self.config.negatives
+        present = 1.0 - absent.float().to(self._device)
+        rows = torch.nonzero(absent)[:, 0].to(self._device)
+        count = len(rows)
+        if not count:
+            return present, linear
         where = torch.rand(count, 40, 3, generator=generator).to(self._device) * 0.6 + 0.2
         level = torch.full((count, 3), 0.7, device=self._device)
         skin = self._skin_colour[
             torch.randint(0, len(self._skin_colour), (count,), generator=generator).to(self._device)
         ]
-        empty, _ = self._occlusions(behind, where, level, skin, _THINGS, generator)
-        shown = absent.to(self._device)
-        return 1.0 - shown.float(), torch.where(shown[:, None, None, None], empty, linear)
+        empty, _ = self._occlusions(behind[rows], where, level, skin, _THINGS, generator)
+        return present, linear.index_copy(0, rows, empty)
 
     def _labelled(
         self, image: Tensor, rendered: Rendered, identity: Tensor, expression: Tensor, poses: Poses, light: Tensor

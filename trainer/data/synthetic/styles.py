@@ -64,19 +64,10 @@ class Styles:
     cloth: Tensor
     """(B, 3) of the torso."""
 
-    def cover(self, place: Tensor, strand: Tensor) -> Tensor:
-        """How far inside the shell's outline points are, metres, negative outside; (B, N).
-
-        Args:
-            place: (N, 2), or (B, N, 2): azimuth in radians, height in metres.
-            strand: anything that adds to (B, N), 0 on average: how far strands reach.
-        """
-        azimuth, height = place[..., 0], place[..., 1]
-        half = self.opening[:, None] - self.narrowing[:, None] * height
-        beside = (azimuth.abs() - half) * _RADIUS_M
-        above = height - self.fringe[:, None] - self.parting[:, None] * azimuth
-        inside = torch.minimum(torch.maximum(beside, above), height - self.bottom[:, None])
-        return inside + self.ragged[:, None] * strand
+    @property
+    def outline(self) -> Tensor:
+        """(B, 6) the numbers that ``cover`` needs."""
+        return torch.stack([self.opening, self.narrowing, self.fringe, self.parting, self.bottom, self.ragged], 1)
 
     def thickness(self, place: Tensor) -> Tensor:
         """(B, N) metres at (N, 2)."""
@@ -90,9 +81,20 @@ class Styles:
         """The same on another device."""
         return Styles(*(getattr(self, name).to(device) for name in self.__slots__))
 
-    def rows(self, index: Tensor) -> Styles:
-        """The styles of chosen heads, (M,)."""
-        return Styles(*(getattr(self, name)[index] for name in self.__slots__))
+
+def cover(outline: Tensor, azimuth: Tensor, height: Tensor, strand: Tensor | float) -> Tensor:
+    """How far inside a shell's outline points are, metres, negative outside; (...).
+
+    Args:
+        outline: (..., 6) ``Styles.outline``.
+        azimuth: (...) radians from the front.
+        height: (...) metres over the eyes.
+        strand: how far strands reach, 0 on average.
+    """
+    opening, narrowing, fringe, parting, bottom, ragged = outline.unbind(-1)
+    beside = (azimuth.abs() - (opening - narrowing * height)) * _RADIUS_M
+    above = height - fringe - parting * azimuth
+    return torch.minimum(torch.maximum(beside, above), height - bottom) + ragged * strand
 
 
 def sample_styles(count: int, hair: Tensor, bald: Tensor, share: float, generator: Generator) -> Styles:

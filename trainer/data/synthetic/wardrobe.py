@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tracker.face_model.model import FaceModel
 from tracker.rendering.contours import LANDMARK_SET
-from trainer.data.synthetic.styles import Styles
+from trainer.data.synthetic.styles import Styles, cover
 from trainer.image_formation.face_model import PointSet
 
 Float32 = NDArray[np.float32]
@@ -76,7 +76,8 @@ class Wardrobe:
     def __call__(self, head: Tensor, styles: Styles) -> Worn:
         """The accessories of heads whose vertices are (B, V, 3) in head axes."""
         surface = (head[:, self._corners] * self._barycentric[None, :, :, None]).sum(2)
-        inside = styles.cover(self.place[: self.shell_count], torch.zeros(1, device=head.device))
+        azimuth, height = self.place[: self.shell_count].unbind(1)
+        inside = cover(styles.outline[:, None], azimuth, height, 0.0)
         lift = styles.thickness(self.place[: self.shell_count]) * (0.15 + 0.85 * (inside / 0.02).clamp(0.0, 1.0))
         on_head = surface + self._direction * lift[:, : len(self._direction), None]
         rim = on_head[:, -_COLUMNS:]
