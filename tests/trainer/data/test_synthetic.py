@@ -65,3 +65,70 @@ def test_settings_out_of_range_are_refused():
 def test_an_unknown_landmark_set_is_refused(assets):
     with pytest.raises(FaceModelError, match="no embedding 'dense7'"):
         SyntheticStream(SyntheticConfig(landmark_set="dense7"), assets)
+
+
+def test_things_before_a_face_hide_its_points(assets):
+    base = {"batch_size": 4, "crop_size": 96, "supersample": 1.0, "seed": 8, "degrade": False, "negatives": 0.0}
+    free = SyntheticStream(SyntheticConfig(**base, occluders=0.0), assets).batch(0)
+    covered = SyntheticStream(SyntheticConfig(**base, occluders=1.0), assets).batch(0)
+    assert (covered.visible <= free.visible).all()
+    assert covered.visible.sum() < 0.95 * free.visible.sum()
+    torch.testing.assert_close(covered.points, free.points)
+
+
+def test_crops_without_a_face_say_so_and_nothing_else(assets):
+    config = SyntheticConfig(batch_size=3, crop_size=64, supersample=1.0, negatives=1.0)
+    batch = SyntheticStream(config, assets).batch(0)
+    assert not batch.present.any() and not batch.weight.any()
+    assert torch.isnan(batch.points).all() and torch.isnan(batch.light).all()
+    assert torch.isfinite(batch.image).all()
+
+
+def test_expressions_are_plausible():
+    from tracker.arkit import ARKIT_INDEX
+    from trainer.data.synthetic.expressions import sample_expressions
+
+    weights = sample_expressions(2000, torch.Generator().manual_seed(0))
+    assert weights.min() >= 0.0 and weights.max() <= 1.0
+    assert (weights[:, ARKIT_INDEX["mouthClose"]] <= weights[:, ARKIT_INDEX["jawOpen"]]).all()
+    active = (weights > 0.15).sum(1).float()
+    assert 3 < active.median() < 12
+    left, right = weights[:, ARKIT_INDEX["mouthSmileLeft"]], weights[:, ARKIT_INDEX["mouthSmileRight"]]
+    assert torch.corrcoef(torch.stack([left, right]))[0, 1] > 0.6
+    shut = (weights[:, ARKIT_INDEX["eyeBlinkLeft"]] > 0.8).float().mean()
+    assert 0.05 < shut < 0.3
+
+
+def test_poses_reach_profile():
+    from trainer.data.synthetic.poses import sample_poses
+
+    poses = sample_poses(3000, SyntheticConfig(), torch.Generator().manual_seed(0))
+    degrees = torch.rad2deg(poses.yaw)
+    assert degrees.max() > 85 and degrees.min() < -85 and degrees.abs().max() <= 95.01
+    assert (degrees.abs() < 30).float().mean() > 0.5
+
+
+def test_compression_keeps_the_picture():
+    from trainer.data.synthetic.camera_effects import compressed
+
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(3, 3, 5, 5, generator=generator), (72, 72), mode="bicubic")
+    smooth = smooth.clamp(0, 1)
+    out = compressed(smooth, generator)
+    assert out.shape == smooth.shape
+    assert 1e-4 < (out - smooth).abs().mean() < 0.03
+
+
+def test_assets_survive_packing(assets, tmp_path, monkeypatch):
+    from trainer.data.synthetic import library
+
+    monkeypatch.setattr(library, "_PAINTED", 2)
+    archive = library.prepare_assets(tmp_path / "pack", [], [])
+    again = library.load_assets(tmp_path / "pack")
+    assert again.skins.shape == assets.skins.shape and again.origin == ("painted", "painted")
+    assert np.abs(again.skins.astype(int) - assets.skins.astype(int)).mean() < 3.0
+    archive.write_bytes(archive.read_bytes()[:2000])
+    with pytest.raises(ConfigError, match="damaged"):
+        library.load_assets(tmp_path / "pack")
+    with pytest.raises(ConfigError, match="no synthetic_assets"):
+        library.load_assets(tmp_path)

@@ -93,7 +93,7 @@ def _filtered(pictures: Tensor, kernel: Tensor) -> Tensor:
     rows, columns = kernel.shape[1:]
     padded = pad(pictures, (columns // 2, columns // 2, rows // 2, rows // 2), mode="replicate")
     weight = kernel[:, None].repeat_interleave(channels, 0)
-    flat = conv2d(padded.view(1, batch * channels, *padded.shape[2:]), weight, groups=batch * channels)
+    flat = conv2d(padded.reshape(1, batch * channels, *padded.shape[2:]), weight, groups=batch * channels)
     return flat.view(batch, channels, height, width)
 
 
@@ -161,7 +161,7 @@ def _quantised(planes: Tensor, table: Tensor) -> Tensor:
     index = torch.arange(8, dtype=planes.dtype, device=planes.device)
     transform = 0.5 * torch.cos((2.0 * index + 1.0) * index[:, None] * (math.pi / 16.0))
     transform[0] *= math.sqrt(0.5)
-    blocks = planes.view(batch, channels, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
+    blocks = planes.reshape(batch, channels, height // 8, 8, width // 8, 8).permute(0, 1, 2, 4, 3, 5)
     step = table.view(batch, 1, 1, 1, 8, 8)
     rounded = torch.round(transform @ blocks @ transform.T / step) * step
     back = transform.T @ rounded @ transform
