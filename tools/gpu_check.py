@@ -68,7 +68,7 @@ def _steps(report: Report, pycuda: Path | None) -> None:
     report.step("limits of this GPU", on_gpu(lambda o: reached.update(torch_check.limits(o))))
     report.step("frame loop with TensorRT", on_gpu(lambda o: frame_loop.run(o, "tensorrt")))
     report.step("frame loop with torch", on_gpu(lambda o: frame_loop.run(o, "torch")))
-    report.step("frame loop on the CPU", lambda o: frame_loop.run(o, "auto"))
+    report.step("frame loop on the CPU", lambda o: frame_loop.run(o, frame_loop.cpu_engine()))
     report.step("networks in torch", on_gpu(lambda o: torch_check.networks(o, reached)))
 
 

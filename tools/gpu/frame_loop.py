@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,11 @@ from tracker.types import Frame
 
 TARGET_MS = 1.0
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def cpu_engine() -> EngineName:
+    """What runs networks on this machine's CPU."""
+    return "auto" if importlib.util.find_spec("openvino") else "onnxruntime"
 
 
 def run(outcome: Outcome, engine: EngineName, frames: int = 300) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -60,13 +61,17 @@ def build_pycuda(outcome: Outcome, source: Path | None) -> None:
     if source is None:
         raise SkippedError("pycuda is not installed, and no source archive was given (--pycuda)")
     target = Path(tempfile.mkdtemp(prefix="pycuda-"))
-    compiler = shutil.which("nvcc")
-    if compiler is None:
-        raise SkippedError("no CUDA toolkit here: nvcc is not on the path")
+    toolkit = _toolkit()
     with tempfile.TemporaryDirectory() as folder:
         shutil.unpack_archive(source, folder)
         (root,) = (path for path in Path(folder).iterdir() if (path / "setup.py").is_file())
-        options = [f"--cuda-root={Path(compiler).resolve().parent.parent}", "--no-cuda-enable-curand"]
+        # The linker wants a libcuda.so; what a machine has is often libcuda.so.1 alone, which is the one that is loaded.
+        stub = root / "stub"
+        stub.mkdir()
+        (stub / "empty.c").touch()
+        linked = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-o", "libcuda.so", "empty.c"]
+        _run(linked, stub)
+        options = [f"--cuda-root={toolkit}", "--no-cuda-enable-curand", f"--cudadrv-lib-dir={stub}"]
         _run([sys.executable, "configure.py", *options], root)
         pip = [
             sys.executable,
@@ -84,6 +89,17 @@ def build_pycuda(outcome: Outcome, source: Path | None) -> None:
     importlib.invalidate_caches()
     importlib.import_module("pycuda.driver")
     outcome.facts["pycuda"] = f"built of {source.name}"
+
+
+def _toolkit() -> Path:
+    """The folder of the CUDA toolkit: what pycuda needs of it are the headers."""
+    compiler = shutil.which("nvcc")
+    candidates = [os.environ.get("CUDA_HOME", ""), "/usr/local/cuda"]
+    candidates += [str(Path(compiler).resolve().parent.parent)] if compiler else []
+    for folder in filter(None, candidates):
+        if (Path(folder) / "include" / "cuda.h").is_file():
+            return Path(folder)
+    raise SkippedError("no CUDA toolkit here: cuda.h is neither in $CUDA_HOME/include nor in /usr/local/cuda/include")
 
 
 def _run(command: list[str], folder: Path) -> None:
