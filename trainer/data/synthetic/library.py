@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.cache import atomic_target, cache_dir, ensure_cache_dir
+from tracker.cache import atomic_target, cache_dir
 from tracker.errors import ConfigError
 from tracker.face_model import load_face_model
 from trainer.data.synthetic.assets import Assets, painted_assets
@@ -114,11 +114,6 @@ def load_assets(folder: str | Path | None = None) -> Assets:
         np.stack(pictures["background"]) if pictures["background"] else empty,
         tuple(about["origin"]),
     )
-
-
-def user_folder() -> Path:
-    """The user's own assets' folder, created if need be."""
-    return ensure_cache_dir("trainer")
 
 
 def _encoded(picture: NDArray[np.uint8]) -> bytes:
