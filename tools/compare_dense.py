@@ -20,6 +20,7 @@ import torch
 
 from tools.evaluation.dense_fits import fit_errors
 from tools.evaluation.dense_heads import Features, Head, decile_text, features_of, train_head
+from tools.evaluation.dense_throughput import throughput
 from tracker.face_model.importing.dense_sets import with_dense_sets
 from tracker.face_model.store import load_face_model
 from trainer.data.stored import StoredStream
@@ -62,7 +63,10 @@ SUBSETS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--tables", nargs="+", choices=("losses", "decoders", "subsets"), default=["losses", "decoders", "subsets"]
+        "--tables",
+        nargs="+",
+        choices=("losses", "decoders", "subsets", "throughput"),
+        default=["losses", "decoders", "subsets"],
     )
     parser.add_argument(
         "--data", type=Path, help="folder with stored crops (train, validation); rendered into the cache if not given"
@@ -70,9 +74,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="of training each head, batches of 64")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per row; above 1 the spread is shown")
     parser.add_argument("--fits", type=int, default=24, help="faces that are fitted for table 4.6")
+    parser.add_argument("--set", default="dense403", help="landmark set of losses and decoders: dense1609 .. dense101")
+    parser.add_argument("--crop", type=int, default=96, help="side of crops for throughput, pixels")
+    parser.add_argument("--batch", type=int, default=16, help="batch for throughput")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="for throughput")
     parser.add_argument("--plot", type=Path, help="write the losses' calibration as PNG")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if "throughput" in arguments.tables:
+        speeds(arguments.crop, arguments.batch, arguments.device)
+        if arguments.tables == ["throughput"]:
+            return
     folder = arguments.data
     if folder is None:
         data = DataSettings.read(PRESETS["cpu-small"]["method"]["data"])
@@ -84,9 +96,9 @@ def main() -> None:
         flush=True,
     )
     if "losses" in arguments.tables:
-        losses(train, validation, arguments.steps, arguments.seeds, arguments.plot)
+        losses(train, validation, arguments.set, arguments.steps, arguments.seeds, arguments.plot)
     if "decoders" in arguments.tables:
-        decoders(train, validation, arguments.steps, arguments.seeds)
+        decoders(train, validation, arguments.set, arguments.steps, arguments.seeds)
     if "subsets" in arguments.tables:
         subsets(train, validation, folder, arguments.steps, arguments.fits)
 
@@ -100,12 +112,12 @@ def spread(values: list[float]) -> str:
     return f"{middle:.2f}" if len(values) == 1 else f"{middle:.2f} ± {statistics.stdev(values):.2f}"
 
 
-def losses(train: Features, validation: Features, steps: int, seeds: int, plot: Path | None) -> None:
+def losses(train: Features, validation: Features, landmarks: str, steps: int, seeds: int, plot: Path | None) -> None:
     print("| loss | MLME, px of 256 | turned < 30° | sigma / error | rank | deciles 1, 5, 10 | s | thesis 4.1 |")
     print("|---|---|---|---|---|---|---|---|")
     lines: dict[str, Calibration] = {}
     for name, settings, theirs in LOSSES:
-        trained = heads(train, validation, {"decoder": "linear"} | settings, steps, seeds)
+        trained = heads(train, validation, {"decoder": "linear", "landmark_set": landmarks} | settings, steps, seeds)
         one = trained[0].calibration
         lines[name] = one
         print(
@@ -119,11 +131,11 @@ def losses(train: Features, validation: Features, steps: int, seeds: int, plot: 
     print()
 
 
-def decoders(train: Features, validation: Features, steps: int, seeds: int) -> None:
+def decoders(train: Features, validation: Features, landmarks: str, steps: int, seeds: int) -> None:
     print("| decoder, ResLL-Exp | MLME, px of 256 | turned < 30° | s | thesis 4.3 |")
     print("|---|---|---|---|---|")
     for name, settings, theirs in DECODERS:
-        trained = heads(train, validation, {"loss": "resll_exp"} | settings, steps, seeds)
+        trained = heads(train, validation, {"loss": "resll_exp", "landmark_set": landmarks} | settings, steps, seeds)
         print(
             f"| {name} | {spread([head.mlme_px for head in trained])} | {spread([head.frontal_px for head in trained])} | "
             f"{trained[0].seconds:.0f} | {theirs} |",
@@ -160,6 +172,13 @@ def subsets(train: Features, validation: Features, folder: Path, steps: int, cou
             f"{best.head_mm:.1f} | {ours.ms:.0f} | {theirs[0]} | {theirs[1]} |",
             flush=True,
         )
+    print()
+
+
+def speeds(crop: int, batch: int, device: str) -> None:
+    print(f"| backbone | million parameters | images/s, {crop} px, batch {batch}, {device} |\n|---|---|---|")
+    for name, count, speed in throughput(crop, batch, device):
+        print(f"| {name} | {count:.1f} | {speed:.1f} |", flush=True)
     print()
 
 
