@@ -15,3 +15,7 @@ class CheckpointError(TrackerError):
 
 class ExportError(TrackerError):
     """A network cannot be exported, or its export does not compute the same."""
+
+
+class DataError(TrackerError):
+    """A data set is missing, incomplete or damaged."""
