@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tracker.errors import ConfigError
 from trainer.settings import Settings, ranged
 
 Backward = Literal["exact", "implicit", "truncated", "unroll", "dlm"]
@@ -22,7 +21,7 @@ class FitConfig(Settings):
     identity_weight: float = ranged(1.0, low=0.0)
     """Of the L2 regulariser: w^2 |b|^2 beside |C r|^2 with r in standard deviations when C = 1 / sigma."""
     expression_weight: float = ranged(1.0, low=0.0)
-    bounds_weight: float = ranged(10.0, low=0.0)
+    bounds_weight: float = ranged(30.0, low=0.0)
     """Of what expression weights exceed their bounds by; 0 lets them go anywhere, as the thesis's FLAME."""
     cauchy: float = ranged(0.0, low=0.0)
     """Where Cauchy's robust function bends, in standard deviations, as in ``tracker.fitting``; 0 for plain squares."""
@@ -30,15 +29,8 @@ class FitConfig(Settings):
     """First damping of Levenberg-Marquardt; it adapts from there."""
     backward: Backward = "exact"
     """How gradients come through. ``exact``: the implicit function theorem at the solution with the full Hessian, for faces that
-    have converged. Theseus's own ways: ``implicit``, the same with Gauss-Newton's Hessian, off by a share that grows with the
-    residuals; ``truncated``, the last iterations; ``unroll``, all of them; ``dlm``, direct loss minimisation.
-    Only ``truncated`` and ``unroll`` reach the initial parameters."""
+    have converged; ``implicit``: the same with Gauss-Newton's Hessian, off by a share that grows with the residuals;
+    ``truncated``: a few iterations more, from the solution; ``unroll``: all iterations, which alone reaches the initial
+    parameters; ``dlm``: direct loss minimisation."""
     backward_iterations: int = ranged(5, low=1)
     """Of ``truncated``."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.backward == "truncated" and self.backward_iterations > self.iterations:
-            raise ConfigError(
-                f"backward_iterations counts the last of {self.iterations} iterations, got {self.backward_iterations}"
-            )

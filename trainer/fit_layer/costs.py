@@ -54,7 +54,7 @@ class Reprojection(th.CostFunction):  # type: ignore[misc]
 
     def error(self) -> Tensor:
         residual, _, _ = self._residual(self._model(self.expression.tensor, self.identity.tensor))
-        return _robust(residual, self._cauchy)[0].flatten(1)
+        return _robust(residual, self._cauchy).flatten(1)
 
     def jacobians(self) -> tuple[list[Tensor], Tensor]:
         expression, identity = self.expression.tensor, self.identity.tensor
@@ -64,19 +64,21 @@ class Reprojection(th.CostFunction):  # type: ignore[misc]
             points, by_expression, by_identity = self._model.with_jacobians(expression, identity)
             by_shape = [by_expression, by_identity]
         residual, arm, place = self._residual(points)
-        bent, bend = _robust(residual, self._cauchy)
+        # Reweighted: the true gradient, and a normal matrix that stays positive far from the solution, where that of the robust
+        # residuals themselves says nothing about how large a step should be.
+        trust = _trust(residual, self._cauchy)
         x, y, z = place.unbind(2)
         scale = self.camera.tensor[:, 0, None] * self.confidence.tensor / z
         zero = torch.zeros_like(scale)
         by_place = -torch.stack(
             [torch.stack([scale, zero, -scale * x / z], 2), torch.stack([zero, scale, -scale * y / z], 2)], 2
         )
-        by_place = bend @ by_place
+        by_place = trust[..., None] * by_place
         rotation = self._rotation()
         by_head = by_place @ rotation[:, None]
         by_turn = by_place @ _turned(arm, self.turn.tensor)
         parts = [by_turn, by_place, *(by_head @ basis for basis in by_shape)]
-        return [part.flatten(1, 2) for part in parts], bent.flatten(1)
+        return [part.flatten(1, 2) for part in parts], (trust * residual).flatten(1)
 
     def dim(self) -> int:
         return 2 * self._model.count
@@ -157,21 +159,21 @@ def _left_jacobian(turn: Tensor) -> Tensor:
     return eye + first * cross + second * (cross @ cross)
 
 
-def _robust(residual: Tensor, bend: float) -> tuple[Tensor, Tensor]:
-    """Residuals (B, L, 2) shrunk so that their squares sum to Cauchy's function, and the derivative (B, L, 2, 2).
-
-    With s = |r|^2 and rho = c^2 log(1 + s / c^2): r' = k r with k^2 = rho / s.
-    """
-    eye = torch.eye(2, dtype=residual.dtype, device=residual.device)
+def _robust(residual: Tensor, bend: float) -> Tensor:
+    """Residuals (B, L, 2) shrunk so that their squares sum to Cauchy's function, c^2 log(1 + |r|^2 / c^2)."""
     if bend == 0.0:
-        return residual, eye.expand(*residual.shape, 2)
+        return residual
     limit = bend**2
     squared = (residual * residual).sum(2, keepdim=True)
     small = squared < _SMALL * limit
     safe = torch.where(small, torch.full_like(squared, limit), squared)
-    shrink = torch.where(small, 1.0 - squared / (4.0 * limit), (limit * torch.log1p(safe / limit) / safe).sqrt())
-    slope = torch.where(
-        small, torch.full_like(safe, -0.5 / limit), (limit / (limit + safe) - shrink**2) / (safe * shrink)
+    return residual * torch.where(
+        small, 1.0 - squared / (4.0 * limit), (limit * torch.log1p(safe / limit) / safe).sqrt()
     )
-    outer = residual[:, :, :, None] * residual[:, :, None, :]
-    return shrink * residual, shrink[..., None] * eye + slope[..., None] * outer
+
+
+def _trust(residual: Tensor, bend: float) -> Tensor:
+    """(B, L, 1) square roots of the weights of iteratively reweighted least squares, 1 / (1 + |r|^2 / c^2)."""
+    if bend == 0.0:
+        return torch.ones_like(residual[:, :, :1])
+    return (1.0 + (residual * residual).sum(2, keepdim=True) / bend**2).rsqrt()

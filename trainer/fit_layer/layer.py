@@ -1,13 +1,13 @@
 """Landmarks in, face parameters out, with gradients: two-stage Levenberg-Marquardt by Theseus (the thesis, section 3.4).
 
 First rotation and translation, then all parameters. The layer can stand at the end of a network: gradients of a loss on the
-parameters reach the landmarks and their confidences, and with ``truncated`` or ``unroll`` the initial parameters too.
+parameters reach the landmarks and their confidences, and with ``unroll`` the initial parameters too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from trainer.fit_layer.config import FitConfig
 from trainer.fit_layer.landmark_model import TorchLandmarkModel
 from trainer.fit_layer.start import start_pose
 from trainer.image_formation.rotations import matrix_from_rotvec
+
+_TAIL_DAMPING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,26 +124,29 @@ class FitLayer(nn.Module):
             "adaptive_damping": True,
             "ellipsoidal_damping": True,
         }
-        if backward != "exact":
+        if backward in ("unroll", "dlm"):
             options["backward_mode"] = backward
-        if backward == "truncated":
-            options["backward_num_iterations"] = min(self.config.backward_iterations, iterations)
-        layer.optimizer.set_params(max_iterations=iterations)
         # Unless everything is unrolled, stage one only finds where stage two starts.
-        with torch.set_grad_enabled(
-            torch.is_grad_enabled() and (backward == "unroll" or (not rigid and backward != "exact"))
-        ):
+        through = backward == "unroll" or (backward == "dlm" and not rigid)
+        layer.optimizer.set_params(max_iterations=iterations)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and through):
             solved, info = layer.forward(inputs, optimizer_kwargs=options)
         learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs.values())
         if backward == "exact" and not rigid and learning:
             solved = _attached(layer.objective, inputs, solved)
+        elif backward in ("implicit", "truncated") and not rigid and learning:
+            # With steps that are never refused: near the solution rounding alone refuses some, and with them their gradients.
+            layer.optimizer.set_params(max_iterations=self.config.backward_iterations if backward == "truncated" else 1)
+            tail = {"damping": _TAIL_DAMPING, "ellipsoidal_damping": True, "backward_mode": "unroll"}
+            detached = {name: value.detach() for name, value in solved.items()}
+            solved, info = layer.forward({**inputs, **detached}, optimizer_kwargs=tail)
         fit = FaceFit(
             matrix_from_rotvec(solved["turn"]) @ start.rotation,
             solved["translation"],
             start.expression if rigid else solved["expression"],
             start.identity if rigid else solved["identity"],
         )
-        return fit, info.last_err.to(landmarks)
+        return fit, info.last_err.detach().to(landmarks)
 
     def _start(self, landmarks: Tensor, confidence: Tensor, camera: Tensor, start: FaceFit | None) -> FaceFit:
         batch = len(landmarks)
@@ -187,8 +192,12 @@ class FitLayer(nn.Module):
             if config.bounds_weight:
                 limits = th.Variable(self.bounds.clone(), name="bounds")
                 objective.add(Bounds(shape[0], limits, weight(config.bounds_weight), "expression_bounds"))
-        optimizer = th.LevenbergMarquardt(objective, linear_solver_cls=th.CholeskyDenseSolver)
-        return th.TheseusLayer(optimizer)
+        # A refused step leaves the cost as it is, which tolerances above zero take for convergence.
+        optimizer = th.LevenbergMarquardt(
+            objective, linear_solver_cls=th.CholeskyDenseSolver, abs_err_tolerance=0.0, rel_err_tolerance=0.0
+        )
+        # Every term is batched already; vectorising would also take linearised residuals for those that the cost is made of.
+        return th.TheseusLayer(optimizer, vectorize=False)
 
     def _to(self, device: torch.device) -> None:
         # Theseus keeps its variables outside of the module's tree.

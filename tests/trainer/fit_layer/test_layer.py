@@ -133,7 +133,7 @@ def differences(small_model: FaceModel) -> tuple[Tensor, Tensor, Tensor, list[tu
 
 @pytest.mark.parametrize(
     ("backward", "tolerance"),
-    [("exact", 1e-4), ("unroll", 1e-4), ("implicit", 0.3), ("truncated", 0.3), ("dlm", 0.3)],
+    [("exact", 3e-4), ("unroll", 3e-4), ("implicit", 0.3), ("truncated", 0.3), ("dlm", 0.3)],
 )
 def test_gradients_are_those_of_finite_differences(
     small_model: FaceModel,
@@ -195,5 +195,5 @@ def test_shapes_that_do_not_fit_are_named(small_model: FaceModel) -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="iterations"):
         FitConfig(iterations=0)
-    with pytest.raises(ConfigError, match="last of 3 iterations"):
-        FitConfig(iterations=3, backward="truncated", backward_iterations=5)
+    with pytest.raises(ConfigError, match="backward"):
+        FitConfig.read({"backward": "guess"})

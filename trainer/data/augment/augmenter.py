@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from trainer.data.augment.geometry import flip, warp
 from trainer.data.augment.mirror import Mirror
 from trainer.data.augment.occlusion import occlude
 from trainer.data.batch import Batch
+from trainer.data.stream import Stream
 
 if TYPE_CHECKING:
     from trainer.data.augment.views import LandmarkMesh
@@ -121,11 +123,17 @@ class Augmenter:
         return replace(batch, image=batch.image.clamp(0.0, 1.0))
 
 
-def augmented(batches: Iterable[Batch], augmenter: Augmenter, seed: int) -> Iterator[Batch]:
-    """A stream's batches, augmented; the same for the same ``seed``."""
-    generator = torch.Generator().manual_seed(seed)
-    for batch in batches:
-        yield augmenter(batch, generator)
+class AugmentedStream(Stream):
+    """Another stream's batches, augmented: batch ``i`` the same for the same ``seed``, whoever asks for it and when."""
+
+    def __init__(self, stream: Stream, augmenter: Augmenter, seed: int) -> None:
+        self._stream, self._augmenter, self._seed = stream, augmenter, seed
+        self.landmark_set, self.face_model = stream.landmark_set, stream.face_model
+        self.crop_size, self.length = stream.crop_size, stream.length
+
+    def batch(self, index: int) -> Batch:
+        state = int(np.random.SeedSequence((self._seed, index)).generate_state(1)[0])
+        return self._augmenter(self._stream.batch(index), torch.Generator().manual_seed(state))
 
 
 def _on_rows(batch: Batch, rows: Tensor, change: Callable[[Batch], Batch]) -> Batch:
