@@ -1,22 +1,18 @@
-"""Running TensorRT engines: device buffers, page-locked staging, one stream, a CUDA graph per batch size."""
+"""Running TensorRT engines between the memory, streams and graphs of ``engines.cuda.engine``."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from engines.artifact import ArtifactHeader
-from engines.cuda.device import Device, Graph, Memory
-from engines.engine import Array, Engine, TensorSpec
+from engines.cuda.device import Device
+from engines.cuda.engine import DeviceEngine, Recorded
 from engines.errors import EngineError
 from engines.tensorrt_module import TensorRt, failure
-
-_LOGGER = logging.getLogger(__name__)
-_UPLOADED: Final = "uploaded"
 
 
 @dataclass(slots=True)
@@ -83,102 +79,47 @@ def refit(plan: Plan, onnx_file: Path) -> None:
             raise failure(f"the weights of {onnx_file.name} do not fit", plan.trt.title, plan.logger.lines)
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """One batch size, fed in one way. A context of its own: captured graphs refer to what the context holds."""
-
-    context: Any
-    graph: Graph | None = None
-
-
-class TensorRtEngine(Engine):
-    """An engine with its own buffers, stream and contexts on the GPU."""
+class TensorRtEngine(DeviceEngine):
+    """See ``DeviceEngine``. One context for each number of rows: graphs refer to what it holds."""
 
     backend = "tensorrt"
 
     def __init__(self, path: Path, header: ArtifactHeader, plan: Plan) -> None:
         """Take memory for the largest batch. Raises EngineError when the GPU has not that much."""
+        super().__init__(path, header, plan.device)
         self._plan, self._header = plan, header
-        self.device = device = plan.device
-        with device.active():
-            super().__init__(path, header.inputs, header.outputs, header.batch, header.network)
-            self.precision = header.precision
-            self.stream = device.stream()
-            self.buffers = {spec.name: device.page_locked(spec.shape, spec.dtype) for spec in self.inputs}
-            self._results = tuple(device.page_locked(spec.shape, spec.dtype) for spec in self.outputs)
-            self._memory = {spec.name: device.allocate(_size_bytes(spec)) for spec in (*self.inputs, *self.outputs)}
-            self._work = device.allocate(max(int(plan.engine.device_memory_size_v2), 256))
+        with self.device.active():
+            self._work = self.device.allocate(max(int(plan.engine.device_memory_size_v2), 256))
             self._config = self._runtime_config()
-        self.graphs = True
-        """Whether runs are recorded as CUDA graphs; ask for it before the first run."""
-        self._prepared: dict[tuple[int, str], _Prepared] = {}
+        self._contexts: dict[int, Any] = {}
 
     def another(self) -> Self:
         """See ``Engine.another``."""
         return type(self)(self.path, self._header, self._plan)
 
-    def memory(self, name: str) -> Memory:
-        """An input's or output's memory on the GPU."""
-        return self._memory[name]
-
-    def run(self, count: int | None = None) -> tuple[Array, ...]:
-        """See ``Engine.run``."""
-        rows = self.batch.maximum if count is None else count
-
-        def feed() -> None:
-            for spec in self.inputs:
-                self.device.upload(self._memory[spec.name].address, self.buffers[spec.name][:rows], self.stream)
-
-        return self.run_fed(rows, feed, _UPLOADED)
-
-    def run_fed(self, count: int, feed: Callable[[], None], way: str) -> tuple[Array, ...]:
-        """Run on what ``feed`` puts into the inputs' memory.
-
-        Args:
-            count: rows, within ``batch``.
-            feed: begins work on ``stream`` that fills the inputs. It is called once for each ``count`` and ``way`` when runs
-                are recorded, so it must begin the same work every time.
-            way: name of what ``feed`` does.
-
-        Returns:
-            As ``run``.
-        """
-        with self.device.active():
-            prepared = self._prepared.get((count, way))
-            if prepared is None:
-                prepared = self._prepared[count, way] = self._prepare(count, feed)
-            elif prepared.graph is not None:
-                prepared.graph.launch(self.stream)
-            else:
-                self._begin(prepared.context, count, feed)
-            self.device.wait(self.stream)
-        return tuple(result[:count] for result in self._results)
-
-    def forget(self, way: str) -> None:
-        """Record anew what was fed in this way: its memory has moved."""
-        self._prepared = {key: prepared for key, prepared in self._prepared.items() if key[1] != way}
-
-    def _prepare(self, count: int, feed: Callable[[], None]) -> _Prepared:
-        """Carry out one run, and record it for the following ones."""
-        context = self._context(count)
-        # The first run finishes kernels for this GPU, which cannot be recorded.
-        self._begin(context, count, feed)
-        self.device.wait(self.stream)
-        self._keep_kernels()
-        prepared = _Prepared(context)
-        if self.graphs and getattr(context, "is_stream_capturable", lambda stream: True)(self.stream):
-            try:
-                prepared.graph = self.device.record(self.stream, lambda: self._begin(context, count, feed))
-            except EngineError as error:
-                _LOGGER.warning("%s runs without a CUDA graph: %s", self.path.name, error)
-        return prepared
-
-    def _begin(self, context: Any, count: int, feed: Callable[[], None]) -> None:
-        feed()
-        if not context.execute_async_v3(self.stream):
+    def begin(self, count: int, stream: int) -> None:
+        """See ``DeviceEngine.begin``."""
+        if count not in self._contexts:
+            self._contexts[count] = self._context(count)
+        if not self._contexts[count].execute_async_v3(stream):
             raise failure(f"{self.path.name} does not run", self._plan.trt.title, self._plan.logger.lines)
-        for spec, result in zip(self.outputs, self._results, strict=True):
-            self.device.download(result[:count], self._memory[spec.name].address, self.stream)
+
+    def record(self, work: Callable[[], None]) -> Recorded:
+        """See ``DeviceEngine.record``."""
+        for context in self._contexts.values():
+            if not getattr(context, "is_stream_capturable", lambda stream: True)(self.stream):
+                raise EngineError(f"{self._plan.trt.title} cannot record it")
+        return super().record(work)
+
+    def warmed(self) -> None:
+        """Keep the kernels that were finished for this GPU. What cannot be kept costs time at the next start and nothing else."""
+        path = self._plan.kernel_cache
+        if self._config is None or path is None or not hasattr(self._config, "get_runtime_cache"):
+            return
+        partial = path.with_name(f".{path.name}.part")
+        with suppress(OSError):
+            partial.write_bytes(bytes(self._config.get_runtime_cache().serialize()))
+            partial.replace(path)
 
     def _runtime_config(self) -> Any:
         """How contexts are made: their memory is ours, kernels are specialised at once and kept for the next start."""
@@ -216,20 +157,3 @@ class TensorRtEngine(Engine):
             if -1 in tuple(engine.get_tensor_shape(spec.name)):
                 context.set_input_shape(spec.name, (count, *spec.shape[1:]))
         return context
-
-    def _keep_kernels(self) -> None:
-        """Kernels that cannot be kept cost time at the next start and nothing else."""
-        path = self._plan.kernel_cache
-        if self._config is None or path is None or not hasattr(self._config, "get_runtime_cache"):
-            return
-        partial = path.with_name(f".{path.name}.part")
-        with suppress(OSError):
-            partial.write_bytes(bytes(self._config.get_runtime_cache().serialize()))
-            partial.replace(path)
-
-
-def _size_bytes(spec: TensorSpec) -> int:
-    size = spec.dtype.itemsize
-    for axis in spec.shape:
-        size *= axis
-    return max(size, 1)

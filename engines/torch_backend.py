@@ -107,7 +107,9 @@ def build(job: BuildJob) -> Built:
         job.progress("translating, running once", None)
         try:
             with _quiet(), torch.inference_mode():
-                _translated(payload, job.name, "cpu")(*(torch.zeros(s.shape, dtype=_dtype(s.dtype)) for s in inputs))
+                _translated(payload, job.name, "cpu")(
+                    *(torch.zeros(s.shape, dtype=torch_type(s.dtype)) for s in inputs)
+                )
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             raise EngineError(f"{job.name}: torch cannot run it ({first_line(error)})") from error
     outputs = tuple(port.with_rows(rows) for port in model.outputs)
@@ -134,7 +136,8 @@ def _translated(content: bytes, name: str, device: str) -> Any:
     return module
 
 
-def _dtype(dtype: Any) -> torch.dtype:
+def torch_type(dtype: Any) -> torch.dtype:
+    """Torch's name of a numpy type."""
     found = getattr(torch, np.dtype(dtype).name)
     assert isinstance(found, torch.dtype)
     return found
@@ -170,7 +173,12 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
         except torch.cuda.OutOfMemoryError:
             raise EngineError(f"engine {path.name}: the GPU's memory is full; close other programs") from None
         _LOADED[key] = module
-    return TorchEngine(path, header, module, torch.device(device))
+    if device == "cpu":
+        return TorchEngine(path, header, module)
+    from engines.cuda.device import open_device
+    from engines.torch_device import TorchDeviceEngine
+
+    return TorchDeviceEngine(path, header, module, open_device())
 
 
 def _exported(payload: bytes, name: str, device: str) -> Any:
@@ -182,69 +190,33 @@ def _exported(payload: bytes, name: str, device: str) -> Any:
 
 
 class TorchEngine(Engine):
-    """An exported program; on a GPU one captured CUDA graph per number of rows."""
+    """A network on the CPU."""
 
     backend = "torch"
 
-    def __init__(self, path: Path, header: ArtifactHeader, module: Any, device: torch.device) -> None:
+    def __init__(self, path: Path, header: ArtifactHeader, module: Any) -> None:
         super().__init__(path, header.inputs, header.outputs, header.batch, header.network)
         self.precision = header.precision
         self._header = header
         self._module = module
-        self._device = device
         self._host = [torch.from_numpy(array) for array in self.buffers.values()]
-        if device.type == "cuda":
-            self._host = [tensor.pin_memory() for tensor in self._host]
-            self.buffers = {spec.name: t.numpy() for spec, t in zip(self.inputs, self._host, strict=True)}
-        self._captured: dict[int, tuple[Any, list[torch.Tensor], tuple[torch.Tensor, ...], list[torch.Tensor]]] = {}
 
     def run(self, count: int | None = None) -> tuple[Array, ...]:
         """See ``Engine.run``."""
         rows = self.batch.maximum if count is None else count
         with torch.inference_mode():
-            if self._device.type == "cuda":
-                return self._run_captured(rows)
-            return tuple(made.numpy() for made in self._compute([tensor[:rows] for tensor in self._host]))
+            made = compute(self._module, self.precision, "cpu", [tensor[:rows] for tensor in self._host])
+        return tuple(tensor.numpy() for tensor in made)
 
     def another(self) -> Self:
         """See ``Engine.another``."""
-        return type(self)(self.path, self._header, self._module, self._device)
+        return type(self)(self.path, self._header, self._module)
 
-    def _compute(self, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        kind = _TYPES.get(self.precision)
-        with nullcontext() if kind is None else torch.autocast(self._device.type, kind):
-            made = self._module(*given)
-        made = made if isinstance(made, (tuple, list)) else (made,)
-        return tuple(tensor.float() if tensor.dtype in _TYPES.values() else tensor for tensor in made)
 
-    def _run_captured(self, rows: int) -> tuple[Array, ...]:
-        if rows not in self._captured:
-            self._captured[rows] = self._capture(rows)
-        graph, given, made, results = self._captured[rows]
-        for host, device in zip(self._host, given, strict=True):
-            device.copy_(host[:rows], non_blocking=True)
-        graph.replay()
-        for device, result in zip(made, results, strict=True):
-            result.copy_(device, non_blocking=True)
-        torch.cuda.current_stream().synchronize()
-        return tuple(result.numpy() for result in results)
-
-    def _capture(self, rows: int) -> tuple[Any, list[torch.Tensor], tuple[torch.Tensor, ...], list[torch.Tensor]]:
-        """Record the network's kernels once, after some runs in which libraries choose theirs."""
-        try:
-            given = [host[:rows].to(self._device) for host in self._host]
-            beside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call, unused-ignore]
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
-                for _ in range(3):
-                    self._compute(given)
-            torch.cuda.current_stream().wait_stream(beside)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                made = self._compute(given)
-            results = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in made]
-        except torch.cuda.OutOfMemoryError:
-            raise EngineError(
-                f"engine {self.path.name}: the GPU's memory is full at {rows} rows; build it with a smaller --batch"
-            ) from None
-        return graph, given, made, results
+def compute(module: Any, precision: str, place: str, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """A module's outputs, as float32 where it computed in less; ``place`` is ``cuda`` or ``cpu``."""
+    kind = _TYPES.get(precision)
+    with nullcontext() if kind is None else torch.autocast(place, kind):
+        made = module(*given)
+    made = made if isinstance(made, (tuple, list)) else (made,)
+    return tuple(tensor.float() if tensor.dtype in _TYPES.values() else tensor for tensor in made)

@@ -29,6 +29,26 @@ class _Allocation(Memory):
                 bindings().cuMemFree(self.address)
 
 
+class _PageLocked:
+    """Page-locked memory as numpy takes it, given back when the last array over it goes."""
+
+    def __init__(self, device: BindingsDevice, size_bytes: int) -> None:
+        self._device = device
+        self._address = int(checked(bindings().cuMemHostAlloc(size_bytes, 0), "taking page-locked memory"))
+        self.__array_interface__ = {
+            "data": (self._address, False),
+            "shape": (size_bytes,),
+            "typestr": "|u1",
+            "version": 3,
+        }
+
+    def __del__(self) -> None:
+        # See ``_Allocation``.
+        if self._device.is_open and hasattr(self, "_address"):
+            with self._device.active():
+                bindings().cuMemFreeHost(self._address)
+
+
 class BindingsDevice(Device):
     """See ``Device``."""
 
@@ -60,14 +80,12 @@ class BindingsDevice(Device):
         return _Allocation(self, size_bytes)
 
     def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """See ``Device.page_locked``. The memory lives as long as the process."""
+        """See ``Device.page_locked``."""
         kind = np.dtype(dtype)
-        size_bytes = max(1, int(np.prod(shape)) * kind.itemsize)
-        address = int(checked(bindings().cuMemHostAlloc(size_bytes, 0), "taking page-locked memory"))
-        memory = (ctypes.c_uint8 * size_bytes).from_address(address)
-        array: NDArray[Any] = (
-            np.ctypeslib.as_array(memory)[: int(np.prod(shape)) * kind.itemsize].view(kind).reshape(shape)
-        )
+        size_bytes = int(np.prod(shape)) * kind.itemsize
+        # The array keeps what it was made of.
+        plain = np.asarray(_PageLocked(self, max(1, size_bytes)))[:size_bytes]
+        array: NDArray[Any] = plain.view(kind).reshape(shape)
         array[...] = np.zeros((), kind)
         return array
 

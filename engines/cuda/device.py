@@ -71,7 +71,7 @@ class Device(ABC):
 
     @abstractmethod
     def page_locked(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array of zeros in memory that the GPU copies from and to without a detour."""
+        """An array of zeros in memory that the GPU copies from and to without a detour; given back with the last view of it."""
 
     @abstractmethod
     def stream(self) -> int:

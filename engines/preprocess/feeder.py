@@ -20,7 +20,7 @@ _BLOCK: Final = (32, 8, 1)
 _LEVELS_THREADS: Final = 256
 
 
-class DeviceEngine(Protocol):
+class Fed(Protocol):
     """An engine whose inputs can be written on the GPU."""
 
     device: Device
@@ -39,7 +39,7 @@ class DeviceEngine(Protocol):
 class CropFeeder:
     """Cuts crops out of pictures on the GPU and runs a network on them. For one thread, as the engine is."""
 
-    def __init__(self, engine: DeviceEngine, input_name: str, form: CropFormat, most: int) -> None:
+    def __init__(self, engine: Fed, input_name: str, form: CropFormat, most: int) -> None:
         """Compile and load the kernels.
 
         Args:

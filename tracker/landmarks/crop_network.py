@@ -18,7 +18,7 @@ from tracker.types import Float32, ImageRGB
 
 if TYPE_CHECKING:
     from engines import Engine
-    from engines.tensorrt_engine import TensorRtEngine
+    from engines.cuda.engine import DeviceEngine
 
 MOST_CROPS: Final = 16
 """As many faces as are followed at most are one batch, where the engine takes batches."""
@@ -50,22 +50,24 @@ class CropNetwork(Protocol):
 
 def open_crop_network(
     file: str, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto"
-) -> CropNetwork:
+) -> HostCrops | DeviceCrops:
     """A network of the store that takes crops with values in 0..1.
 
     Raises:
         NetworkAssetError: as ``open_network``, or the GPU cannot be used.
     """
-    opened = open_network(file, precision=precision, threads=threads, engine=engine, rows=MOST_CROPS)
-    return on_device(opened) if opened.backend == "tensorrt" else HostCrops(opened)
+    return crops_for(open_network(file, precision=precision, threads=threads, engine=engine, rows=MOST_CROPS))
 
 
-def on_device(engine: Engine) -> CropNetwork:
-    """Crops for an engine of TensorRT, cut where it runs. Raises NetworkAssetError when the kernels do not load."""
+def crops_for(engine: Engine) -> HostCrops | DeviceCrops:
+    """Crops for an engine, cut where it runs. Raises NetworkAssetError when the kernels do not load."""
+    if engine.backend not in ("tensorrt", "torch"):
+        return HostCrops(engine)
     from engines import EngineError
-    from engines.tensorrt_engine import TensorRtEngine
+    from engines.cuda.engine import DeviceEngine
 
-    assert isinstance(engine, TensorRtEngine)
+    if not isinstance(engine, DeviceEngine):
+        return HostCrops(engine)
     try:
         return DeviceCrops(engine)
     except EngineError as error:
@@ -129,7 +131,7 @@ class DeviceCrops:
 
     last_crop_ms = 0.0
 
-    def __init__(self, engine: TensorRtEngine) -> None:
+    def __init__(self, engine: DeviceEngine) -> None:
         """Raises EngineError when the kernels do not load."""
         from engines.preprocess.feeder import CropFeeder
         from engines.preprocess.regions import CropFormat
@@ -139,6 +141,7 @@ class DeviceCrops:
         planar = spec.shape[1] == 3
         mean, std = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if told is None else (told.mean, told.std)
         form = CropFormat(spec.shape[2], planar, spec.dtype == np.float16, mean, std)
+        self._engine = engine
         self._feeder = CropFeeder(engine, spec.name, form, engine.batch.maximum)
 
     def run(
@@ -146,3 +149,26 @@ class DeviceCrops:
     ) -> tuple[Outputs, Float32]:
         """See ``CropNetwork.run``."""
         return self._feeder.run(image, rois, mirrored)
+
+    def follow_with(self, engine: Engine, output: int, picks: NDArray[Any], shift: float, scale: float) -> None:
+        """Let another network run behind this one, on the GPU, on ``(value - shift) * scale`` of some values of an output.
+
+        Args:
+            engine: the other one, of the same backend; ``run`` returns its outputs behind this one's.
+            output: which output of this one.
+            picks: indices into a row of that output, in the order of the other's input.
+            shift: subtracted from each value.
+            scale: then multiplied with.
+
+        Raises:
+            NetworkAssetError: the two do not fit, or the kernel does not load.
+        """
+        from engines import EngineError
+        from engines.cuda.engine import DeviceEngine
+        from engines.preprocess.gather import Gather
+
+        assert isinstance(engine, DeviceEngine)
+        try:
+            self._engine.follow_with(engine, Gather(self._engine, output, engine, picks, shift, scale))
+        except EngineError as error:
+            raise NetworkAssetError(str(error)) from error

@@ -16,7 +16,7 @@ import numpy as np
 from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
 from tracker.config import EngineName, Precision
 from tracker.landmarks.crop import Roi
-from tracker.landmarks.crop_network import MOST_CROPS, open_crop_network
+from tracker.landmarks.crop_network import MOST_CROPS, DeviceCrops, open_crop_network
 from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
 from tracker.landmarks.sigma import SigmaModel
 from tracker.networks import open_network
@@ -41,6 +41,9 @@ BLENDSHAPE_POINTS: Final = np.array([
 # Its output is alphabetical after a score for the neutral face; tongueOut is not among it.
 _SCORED: Final = tuple(sorted(set(ARKIT_NAMES) - {"tongueOut"}))
 _SCORE_TO_ARKIT: Final = np.array([ARKIT_INDEX[name] for name in _SCORED])
+# Subtracted from points in crop pixels, and multiplied with: centred and small, so that bf16 keeps their differences; the
+# network itself takes out position and scale.
+_SCORER_RANGE: Final = (CROP_SIZE / 2, 4 / CROP_SIZE)
 _TONGUE_OUT: Final = ARKIT_INDEX["tongueOut"]
 _JAW_OPEN: Final = ARKIT_INDEX["jawOpen"]
 # Score of jawOpen from which on the mouth is open enough to show a tongue.
@@ -79,6 +82,9 @@ class MediaPipeEncoder:
             "face_blendshapes.tflite", precision=precision, threads=threads, engine=engine, rows=MOST_CROPS
         )
         (self._scorer_input,) = self._scorer.buffers.values()
+        if isinstance(self._landmarker, DeviceCrops):
+            picks = 3 * BLENDSHAPE_POINTS[:, None] + np.arange(2)
+            self._landmarker.follow_with(self._scorer, 0, picks, *_SCORER_RANGE)
         self._sigma = sigma or SigmaModel.load("mediapipe")
         self.last_timing: dict[str, float] = {}
 
@@ -93,7 +99,7 @@ class MediaPipeEncoder:
             self.last_timing = {}
             return []
         start = perf_counter()
-        (raw, logits, tongues), gains = self._landmarker.run(image, rois)
+        (raw, logits, tongues, *scored_too), gains = self._landmarker.run(image, rois)
         in_crops = raw.reshape(len(rois), POINTS, 3)
         presences = [sigmoid(float(logit)) for logit in logits.reshape(-1)]
         landmarked = perf_counter()
@@ -103,7 +109,8 @@ class MediaPipeEncoder:
             landmarks.append(Landmarks(SET_NAME, points, self._sigma.predict(points, roi, presence, float(gain))))
         finished = perf_counter()
         shown = [row for row, presence in enumerate(presences) if scores and presence >= PRESENT]
-        hints = dict(zip(shown, self._scores(in_crops[shown], tongues.reshape(-1)[shown]), strict=True))
+        values = scored_too[0].reshape(len(rois), -1)[shown] if scored_too else self._scores(in_crops[shown])
+        hints = {row: _hint(found, float(tongues.flat[row])) for row, found in zip(shown, values, strict=True)}
         scored = perf_counter()
         self.last_timing = {
             "crop": self._landmarker.last_crop_ms,
@@ -113,20 +120,18 @@ class MediaPipeEncoder:
         }
         return [Encoded(found, presences[row], hints.get(row)) for row, found in enumerate(landmarks)]
 
-    def _scores(self, in_crops: Float32, tongues: Float32) -> list[Float32]:
-        """Expression scores (52,) of each face from its points (N, 478, 3) in the crop."""
-        most = self._scorer.batch.maximum
-        hints: list[Float32] = []
+    def _scores(self, in_crops: Float32) -> Float32:
+        """The expression network's scores (N, 52) of points (N, 478, 3) in the crop."""
+        most, (shift, scale) = self._scorer.batch.maximum, _SCORER_RANGE
+        scores = np.empty((len(in_crops), 1 + len(_SCORED)), np.float32)
         for start in range(0, len(in_crops), most):
             part = in_crops[start : start + most, BLENDSHAPE_POINTS, :2]
-            # Centred and small, so that bf16 keeps their differences; the network itself takes out position and scale.
             rows = self._scorer_input[: len(part)]
-            np.subtract(part, np.float32(CROP_SIZE / 2), out=rows)
-            np.multiply(rows, np.float32(4 / CROP_SIZE), out=rows)
-            (scores,) = self._scorer.run(None if self._scorer.batch.fixed else len(part))
-            found = zip(scores.reshape(len(part), -1), tongues[start : start + most], strict=True)
-            hints += [_hint(row, float(tongue)) for row, tongue in found]
-        return hints
+            np.subtract(part, np.float32(shift), out=rows)
+            np.multiply(rows, np.float32(scale), out=rows)
+            (found,) = self._scorer.run(None if self._scorer.batch.fixed else len(part))
+            scores[start : start + len(part)] = found.reshape(len(part), -1)
+        return scores
 
 
 def _hint(scores: Float32, tongue: float) -> Float32:

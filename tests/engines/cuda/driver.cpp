@@ -14,12 +14,13 @@ static Place threadIdx, blockIdx, blockDim = {1, 1, 1};
 static void __syncthreads() {}
 static int atomicAdd(int *at, int by) { const int before = *at; *at += by; return before; }
 #include "crops.cu"
+#include "gather.cu"
 
 typedef unsigned long long Address;
 typedef std::vector<std::function<void()>> Work;
 static Work *recording;
 static int contexts;   // pushed on this thread
-static long long live; // allocations not freed yet
+static long long live, locked; // allocations not freed yet, on the GPU and page-locked
 
 static int done(std::function<void()> work) {
     if (contexts == 0) return 201; // CUDA_ERROR_INVALID_CONTEXT
@@ -57,8 +58,8 @@ int cuMemAlloc_v2(Address *a, size_t n) {
     ++live; *a = (Address)malloc(n); memset((void *)*a, 0xee, n); return 0;
 }
 int cuMemFree_v2(Address a) { --live; free((void *)a); return 0; }
-int cuMemHostAlloc(void **p, size_t n, unsigned) { *p = calloc(1, n); return 0; }
-int cuMemFreeHost(void *p) { free(p); return 0; }
+int cuMemHostAlloc(void **p, size_t n, unsigned) { ++locked; *p = calloc(1, n); return 0; }
+int cuMemFreeHost(void *p) { --locked; free(p); return 0; }
 int cuStreamCreate(void **s, unsigned) { *s = malloc(8); return 0; }
 int cuStreamDestroy_v2(void *s) { free(s); return 0; }
 int cuStreamSynchronize(void *) { return 0; }
@@ -69,7 +70,7 @@ int cuModuleLoadDataEx(void **m, const void *code, unsigned, void *, void *) { r
 int cuFuncSetBlockShape(void *, int, int, int) { return 0; } // pycuda calls it before it starts a kernel
 int cuModuleUnload(void *) { return 0; }
 int cuModuleGetFunction(void **f, void *, const char *name) {
-    *f = (void *)(size_t)(strcmp(name, "levels") == 0 ? 1 : strcmp(name, "crops") == 0 ? 2 : 0);
+    *f = (void *)(size_t)(strcmp(name, "levels") == 0 ? 1 : strcmp(name, "crops") == 0 ? 2 : strcmp(name, "gather") == 0 ? 3 : 0);
     return *f ? 0 : 500;
 }
 int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned, void *,
@@ -91,7 +92,8 @@ int cuLaunchKernel(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
         for (unsigned z = 0; z < gz; ++z) for (unsigned y = 0; y < gy; ++y) for (unsigned x = 0; x < gx; ++x)
             for (unsigned v = 0; v < by; ++v) for (unsigned u = 0; u < bx; ++u) {
                 blockIdx = {x, y, z}; threadIdx = {u, v, 0};
-                crops(picture, (const Job *)a[1], (const Region *)a[2], (void *)a[3]);
+                if (f == (void *)2) crops(picture, (const Job *)a[1], (const Region *)a[2], (void *)a[3]);
+                else gather((const float *)a[0], (const Picking *)a[1], (const int *)a[2], (float *)a[3]);
             }
     });
 }
@@ -108,6 +110,7 @@ int cuEventElapsedTime(float *ms, void *, void *) { *ms = 0.25f; return 0; }
 int cuEventElapsedTime_v2(float *ms, void *, void *) { *ms = 0.25f; return 0; }
 int cuGetErrorString(int, const char **s) { *s = "an error of the driver without a GPU"; return 0; }
 long long live_allocations() { return live; }
+long long locked_allocations() { return locked; }
 }
 #include <dlfcn.h>
 extern "C" int cuGetProcAddress_v2(const char *name, void **f, int, unsigned long long, void *) {

@@ -45,6 +45,8 @@ def test_frames_through_memory_kernels_and_graphs(driver: Path, kind: str) -> No
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "done"
     assert "loading the kernel crops:" in done.stdout
+    assert "takes 50 values of 3072 a row, got 49 picks" in done.stdout
+    assert "torch too" in done.stdout
 
 
 def test_a_machine_whose_driver_finds_no_gpu(driver: Path) -> None:
