@@ -52,6 +52,8 @@ class ArtifactHeader:
     build_s: float = 0.0
     command: str = ""
     """The command that makes it again."""
+    weights: str = ""
+    """The .onnx file that has the weights, where they were left out; they are put back from it when this is loaded."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the backend, calibration and accuracy gate have to tell; plain values."""
     payload_bytes: int = 0
@@ -61,7 +63,13 @@ class ArtifactHeader:
     def key(self) -> str:
         """Changes with everything that makes another artifact necessary."""
         return artifact_key(
-            self.model_sha256, self.backend, self.backend_version, self.precision, self.batch, self.device
+            self.model_sha256,
+            self.backend,
+            self.backend_version,
+            self.precision,
+            self.batch,
+            self.device,
+            stripped=bool(self.weights),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -78,10 +86,18 @@ class ArtifactHeader:
 
 
 def artifact_key(
-    model_sha256: str, backend: str, backend_version: str, precision: str, batch: BatchProfile, device: str
+    model_sha256: str,
+    backend: str,
+    backend_version: str,
+    precision: str,
+    batch: BatchProfile,
+    device: str,
+    *,
+    stripped: bool = False,
 ) -> str:
     """Twenty hexadecimal digits that name an artifact."""
-    parts = (model_sha256, backend, backend_version, precision, str(batch), device, FORMAT)
+    parts: tuple[Any, ...] = (model_sha256, backend, backend_version, precision, str(batch), device, FORMAT)
+    parts += ("without weights",) if stripped else ()
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 

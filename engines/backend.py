@@ -59,6 +59,8 @@ class BuildJob:
     targets: tuple[str, ...] = ()
     """Devices to build for, such as ``sm86``; empty: this machine."""
     threads: int = 1
+    strip_weights: bool = False
+    """Leave the weights out; they are put back from the model when the artifact is loaded. TensorRT only."""
     network: NetworkHeader | None = None
     scratch: Path = Path()
     """A folder that stays, for timing caches and the like."""

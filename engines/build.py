@@ -41,12 +41,15 @@ class BuildOptions:
     targets: tuple[str, ...] = ()
     """Devices to build for, such as ``sm86``; empty: this machine."""
     threads: int = 1
+    strip_weights: bool = False
+    """Leave the weights out of the artifact: it is small, and needs the .onnx file at every start. TensorRT only."""
 
     def command(self, model: str) -> str:
         """What to type to get it."""
         parts = ["engines", "build", model, "--backend", self.backend, "--precision", self.precision]
         parts += [] if self.batch == BatchProfile() else ["--batch", str(self.batch)]
         parts += ["--for", ",".join(self.targets)] if self.targets else []
+        parts += ["--strip-weights"] if self.strip_weights else []
         return shlex.join(parts)
 
 
@@ -76,6 +79,7 @@ def build_artifact(
     suffix, kinds = Path(model).suffix.lower(), backends.TABLE[options.backend].builds
     if suffix not in kinds:
         raise EngineError(f"backend {options.backend} builds {' or '.join(kinds)} files, got {Path(model).name}")
+    _check_stripping(options)
     read = read_model(Path(model))
     read.check_batch(options.batch)
     device = found.device_for(options.targets)
@@ -85,7 +89,9 @@ def build_artifact(
             f"{options.backend} on {capability.device_name} does not run {options.precision}; "
             f"use {' or '.join(capability.precisions)}"
         )
-    key = artifact_key(read.sha256, options.backend, capability.version, options.precision, options.batch, device)
+    key = artifact_key(read.sha256, options.backend, capability.version, options.precision, options.batch, device,
+        stripped=options.strip_weights,
+    )  # fmt: skip
     target = artifact_path(read.path.stem, options.backend, options.precision, key)
     if not force and _intact(target):
         return target
@@ -100,6 +106,20 @@ def build_artifact(
         quantised.write_bytes(content)
         _make(read, quantised, notes, options, target, capability.version, progress, name or str(model))
     return target
+
+
+def _check_stripping(options: BuildOptions) -> None:
+    if not options.strip_weights:
+        return
+    if options.backend != "tensorrt":
+        raise EngineError(
+            f"only tensorrt builds engines without weights, not {options.backend}; leave --strip-weights out"
+        )
+    if options.precision == "int8":
+        raise EngineError(
+            "int8 engines keep their weights: quantised ones stand in no file they could be put back from; "
+            "leave --strip-weights out, or use fp16"
+        )
 
 
 def _intact(path: Path) -> bool:
@@ -131,6 +151,7 @@ def _make(
         options.batch,
         options.targets,
         options.threads,
+        options.strip_weights,
         model.network,
         scratch_dir(),
         progress,
@@ -158,6 +179,7 @@ def _make(
         built_by=f"facestream-tracker {_own_version()}",
         build_s=round(time.perf_counter() - started, 3),
         command=options.command(name),
+        weights=str(model.path.resolve()) if options.strip_weights else "",
         notes={**notes, **built.notes},
         payload_bytes=len(built.payload),
         payload_sha256=hashlib.sha256(built.payload).hexdigest(),

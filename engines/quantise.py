@@ -108,6 +108,8 @@ def quantise(
     notes = {
         "calibration_rows": len(learnt),
         "calibration_sha256": _digest(inputs),
+        "judged_rows": len(judged),
+        "judged_by": f"ONNX Runtime {_version()} on the CPU, running the same quantised network",
         "gate": [{"what": f.what, "unit": f.unit, "mean": round(f.mean, 5), "p95": round(f.p95, 5)} for f in table],
     }
     return Quantised(content, table, notes)
@@ -171,6 +173,12 @@ def _kept_in_float(path: Path) -> list[str]:
         else:
             waiting += node.input
     return found
+
+
+def _version() -> str:
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
 
 
 def _digest(inputs: Mapping[str, Array]) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 
 from engines.artifact import ArtifactHeader
 from engines.backend import BuildJob, Built, Capability
-from engines.cache import scratch_dir
+from engines.cache import scratch_dir, sha256_of
 from engines.cuda.gpu import Gpu, find_gpu, require_gpu
 from engines.engine import Engine, TensorSpec
 from engines.errors import EngineError
-from engines.tensorrt_build import ANY_GPU, PRECISIONS, BuildRequest, build_plan
+from engines.tensorrt_build import ANY_GPU, PRECISIONS, BuildRequest, build_plan, half_precision
 from engines.tensorrt_module import CURRENT, tensorrt_module
 
 
@@ -56,6 +56,7 @@ def build(job: BuildJob) -> Built:
         job.precision,
         job.batch,
         job.targets,
+        job.strip_weights,
         timing_cache=job.scratch / f"{trt.name}-{trt.version}-timing.cache",
     )
     built = build_plan(job.model, job.name, request, trt=trt, progress=job.progress)
@@ -73,8 +74,33 @@ def build(job: BuildJob) -> Built:
 def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> Engine:
     """See ``Backend.load``; ``threads`` means nothing to a GPU."""
     from engines.cuda.device import open_device
-    from engines.tensorrt_engine import TensorRtEngine, deserialise
+    from engines.tensorrt_engine import TensorRtEngine, deserialise, refit
 
     trt = tensorrt_module()
+    weights = weights_of(path, header) if header.weights else b""
     kernels = scratch_dir() / f"{header.payload_sha256[:20]}-{trt.version}.kernels"
-    return TensorRtEngine(path, header, deserialise(trt, payload, path.name, open_device(), kernels))
+    plan = deserialise(trt, payload, path.name, open_device(), kernels)
+    if header.weights:
+        refit(plan, weights, Path(header.weights).name)
+    return TensorRtEngine(path, header, plan)
+
+
+def weights_of(path: Path, header: ArtifactHeader) -> bytes:
+    """The network that the weights of an engine without them are put back from, in the engine's precision.
+
+    Raises:
+        EngineError: its file is not there any more, or another one.
+    """
+    file = Path(header.weights)
+    if not file.is_file():
+        raise EngineError(
+            f"engine {path.name} was built without weights, and {file} that has them is not there; "
+            f"put it back, or run: {header.command.removesuffix(' --strip-weights')}"
+        )
+    if sha256_of(file) != header.model_sha256:
+        raise EngineError(
+            f"engine {path.name} was built without weights, and {file} is not the file any more that it was built of; "
+            f"run: {header.command}"
+        )
+    content = file.read_bytes()
+    return half_precision(content, file.name) if header.precision == "fp16" else content

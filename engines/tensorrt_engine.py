@@ -65,18 +65,23 @@ def _check(trt: TensorRt, runtime: Any, plan: bytes, name: str, device: Device) 
             raise EngineError(f"engine {name} cannot run: {reason}")
 
 
-def refit(plan: Plan, onnx_file: Path) -> None:
-    """Put the weights of an ONNX file into an engine that was built without.
+def refit(plan: Plan, network: bytes, name: str) -> None:
+    """Put the weights of an ONNX network into an engine that was built without.
+
+    Args:
+        plan: the engine.
+        network: the .onnx file's content, in the precision that the engine was built in.
+        name: the file's name, for messages.
 
     Raises:
-        EngineError: the file is another network's, or the module has no refitter.
+        EngineError: the weights are another network's, or the module has no refitter.
     """
     module = plan.trt.module
     with plan.device.active():
         refitter = module.Refitter(plan.engine, plan.logger)
         parser = module.OnnxParserRefitter(refitter, plan.logger)
-        if not parser.refit_from_file(str(onnx_file)) or not refitter.refit_cuda_engine():
-            raise failure(f"the weights of {onnx_file.name} do not fit", plan.trt.title, plan.logger.lines)
+        if not parser.refit_from_bytes(network) or not refitter.refit_cuda_engine():
+            raise failure(f"the weights of {name} do not fit", plan.trt.title, plan.logger.lines)
 
 
 class TensorRtEngine(DeviceEngine):

@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  engines build my.onnx --precision int8                    calibrated with faces from the sample clips\n"
         "  engines build my.onnx --precision int8 --calibrate crops.npz --max-deviation 0.5\n"
         "  engines build my.onnx --backend tensorrt --precision fp16 --for sm86,sm89     on a machine without a GPU too\n"
+        "  engines build my.onnx --backend tensorrt --precision int8 --for sm86          judged on the CPU\n"
+        "  engines build my.onnx --backend tensorrt --strip-weights                      without its weights\n"
         "\n"
         "MODEL is an .onnx, .tflite or .pt2 file, or a network's name as `engines list` shows it. `auto` measures the\n"
         "installed backends once and remembers (`engines info` tells). What the cache has is not built again (--force does).\n"
@@ -40,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="D,…",
         help="devices to build for, such as sm86,sm89 (default: this machine)",
+    )
+    parser.add_argument(
+        "--strip-weights",
+        action="store_true",
+        help="leave the weights out (tensorrt): a small file that takes them from MODEL at every start",
     )
     add_input_arguments(parser)
     parser.add_argument("--force", action="store_true", help="build, and measure, even when the cache has it")
@@ -62,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     targets = tuple(target for target in args.targets.split(",") if target)
     if args.backend != "auto":
         check_name(args.backend)
+    elif args.strip_weights:
+        raise EngineError("--strip-weights needs the backend named too: add --backend tensorrt")
     elif targets:
         raise EngineError(f"--for {args.targets} needs the backend named too: add --backend tensorrt")
     if args.threads < 1:
@@ -80,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             name = choose(bench, precision, batch, args.force) if args.backend == "auto" else args.backend
             # What `auto` measured is in the cache by now.
             force = args.force and args.backend != "auto"
-            path = bench.build(BuildOptions(name, precision, batch, targets, args.threads), force)
+            path = bench.build(BuildOptions(name, precision, batch, targets, args.threads, args.strip_weights), force)
         except AccuracyError as error:
             _print_gate(console, error.table)
             raise
@@ -90,6 +99,13 @@ def run(args: argparse.Namespace) -> int:
         f"batch {header.batch}: {header.payload_bytes / 1e6:.1f} MB, built in {header.build_s:.1f} s",
         soft_wrap=True,
     )
+    if "gate" in header.notes:
+        worst = max(header.notes["gate"], key=lambda found: (found["unit"] == "px", found["mean"]))
+        console.print(
+            f"int8 judged on {header.notes['judged_rows']} crops by {header.notes['judged_by']}: "
+            f"{worst['what']} is furthest from fp32, {worst['mean']:.3g} {worst['unit']} on average",
+            soft_wrap=True,
+        )
     console.print(str(path), soft_wrap=True)
     return 0
 

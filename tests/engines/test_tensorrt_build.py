@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engines import EngineError, load_engine
-from engines.artifact import read_artifact
+from engines.artifact import ArtifactHeader, read_artifact
 from engines.batch import BatchProfile
 from engines.build import BuildOptions, build_artifact
+from engines.cache import sha256_of
+from engines.cli import main
 from engines.cuda.gpu import Gpu, find_gpu
+from engines.tensorrt_backend import weights_of
 from engines.tensorrt_build import BuildRequest, build_plan
 from engines.tensorrt_module import TensorRt, failure, tensorrt_module
 from engines.tflite.convert import convert
 from tests.engines.networks import small_network, unsupported_network
+from tests.engines.toy import crops
 from tracker.errors import NetworkAssetError
 from tracker.networks.assets import BY_FILE
 from tracker.networks.store import locate
@@ -89,6 +96,75 @@ def test_no_network_at_all(rtx: TensorRt, tmp_path: Path) -> None:
 def test_int8_needs_quantised_layers(rtx: TensorRt, network: Path) -> None:
     with pytest.raises(EngineError, match=r"small\.onnx has no quantised layers: calibrate it first"):
         build_plan(network, "small.onnx", BuildRequest("int8", BatchProfile(1, 1, 4)), trt=rtx)
+
+
+def test_a_quantised_network_for_named_generations(
+    rtx: TensorRt, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime", reason="quantising needs onnxruntime")
+    file = tmp_path / "faces.npz"
+    np.savez(file, crops=crops(24))
+    common = [
+        "build",
+        str(toy),
+        "--backend",
+        "tensorrt",
+        "--precision",
+        "int8",
+        "--batch",
+        "1:4:8",
+        "--for",
+        "sm86,sm89",
+    ]
+    assert main([*common, "--calibrate", str(file), "--max-deviation", "0.5"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "on sm86,sm89, int8, batch 1:4:8" in said[0]
+    assert re.match(
+        r"int8 judged on 8 crops by ONNX Runtime .* on the CPU, .*: (upper|lower) .* px on average", said[1]
+    )
+    header, plan = read_artifact(Path(said[-1]))
+    assert (header.precision, header.device) == ("int8", "sm86,sm89")
+    assert header.notes["calibration_rows"] == 16
+    assert all(0 < found["mean"] < 0.5 for found in header.notes["gate"])
+    whole = build_plan(toy, "toy", BuildRequest("fp32", BatchProfile(1, 4, 8), ("sm86", "sm89")), trt=rtx).plan
+    assert plan != whole
+    Path(said[-1]).unlink()
+    assert main([*common, "--calibrate", str(file), "--max-deviation", "1e-6"]) == 1
+    told = capsys.readouterr()
+    assert "int8 is too far from fp32" in told.err and "upper" in told.out
+    assert not Path(said[-1]).exists()
+
+
+def test_stripping_is_refused_where_it_cannot_be(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more, why in (
+        (["--backend", "openvino"], "only tensorrt builds engines without weights"),
+        ([], "--strip-weights needs the backend named too"),
+        (["--backend", "tensorrt", "--precision", "int8"], "int8 engines keep their weights"),
+    ):
+        assert main(["build", str(toy), "--strip-weights", *more]) == 1
+        assert why in capsys.readouterr().err.replace("\n", " ")
+    if isinstance(find_gpu(), str):
+        assert main(["build", str(toy), "--strip-weights", "--backend", "tensorrt"]) == 1
+        assert "compiles refittable engines on a GPU only" in capsys.readouterr().err
+
+
+def test_where_the_weights_come_back_from(toy: Path, tmp_path: Path) -> None:
+    command = "engines build toy.onnx --backend tensorrt --strip-weights"
+    header = ArtifactHeader(
+        "toy.onnx", sha256_of(toy), "tensorrt", "1", "fp32", BatchProfile(), "sm86", (), (), weights=str(toy), command=command
+    )  # fmt: skip
+    path = tmp_path / "toy.engine"
+    assert header.key() != replace(header, weights="").key()
+    assert weights_of(path, header) == toy.read_bytes()
+    assert weights_of(path, replace(header, precision="fp16")) != toy.read_bytes()
+    toy.write_bytes(toy.read_bytes() + b"\0")
+    with pytest.raises(
+        EngineError, match=r"toy\.onnx is not the file any more .* run: engines build .* --strip-weights$"
+    ):
+        weights_of(path, header)
+    toy.unlink()
+    with pytest.raises(EngineError, match=r"toy\.onnx that has them is not there; .* run: .*--backend tensorrt$"):
+        weights_of(path, header)
 
 
 def test_an_engine_without_weights(rtx: TensorRt, network: Path) -> None:
