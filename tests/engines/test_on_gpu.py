@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from engines.cuda.device import Kind
 from engines.cuda.gpu import find_gpu
-from tools.gpu import crops_check, tensorrt_check
-from tools.gpu.steps import Outcome, Report
+from tools.gpu import crops_check, tensorrt_check, torch_check
+from tools.gpu.steps import Outcome, carry_out
 
 pytestmark = pytest.mark.gpu
 
@@ -27,13 +25,21 @@ def done(outcome: Outcome) -> Outcome:
 
 
 @pytest.mark.parametrize("kind", ["cuda-bindings", "pycuda"])
-def test_crops_are_those_of_the_reference(tmp_path: Path, kind: Kind) -> None:
+def test_crops_are_those_of_the_reference(kind: Kind) -> None:
     if kind == "pycuda":
         pytest.importorskip("pycuda", reason="pycuda is not installed (extra: pycuda)")
-    done(Report(tmp_path, 100).step("crops", lambda outcome: crops_check.check(outcome, kind)))
+    done(carry_out("crops", lambda outcome: crops_check.check(outcome, kind)))
 
 
-def test_tensorrt_agrees_with_onnx_runtime(tmp_path: Path) -> None:
+def test_tensorrt_agrees_with_onnx_runtime() -> None:
     pytest.importorskip("onnxruntime", reason="not installed (extra: onnxruntime)")
-    outcome = done(Report(tmp_path, 100).step("TensorRT", lambda outcome: tensorrt_check.run(outcome, "fp32", ())))
+    outcome = done(carry_out("TensorRT", lambda outcome: tensorrt_check.run(outcome, "fp32", ())))
     assert outcome.facts["px off ONNX Runtime fp32, most"] < 0.05
+
+
+def test_torch_agrees_with_onnx_runtime() -> None:
+    for module in ("onnxruntime", "onnx2pytorch"):
+        pytest.importorskip(module, reason="not installed (extras: onnxruntime, torch)")
+    outcome = done(carry_out("torch", torch_check.engines))
+    rows = [row for table in outcome.tables.values() for row in table]
+    assert rows and all(row["px off ONNX Runtime fp32, most"] < 0.05 for row in rows)

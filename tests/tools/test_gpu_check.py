@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,11 @@ from engines.cuda.gpu import find_gpu
 from engines.errors import EngineError
 from tools import gpu_check
 from tools.gpu import machine
-from tools.gpu.steps import Outcome, Report, SkippedError
+from tools.gpu.steps import Child, Outcome, Report, SkippedError, carry_out
 
 
 def test_each_step_ends_in_one_of_three_ways(tmp_path: Path) -> None:
-    report = Report(tmp_path / "report", 100)
+    report = Report(tmp_path / "report")
 
     def measured(outcome: Outcome) -> None:
         outcome.facts["speed, GB/s"] = 4321.0987
@@ -32,7 +35,7 @@ def test_each_step_ends_in_one_of_three_ways(tmp_path: Path) -> None:
     def surprising(outcome: Outcome) -> None:
         raise ZeroDivisionError("division by zero")
 
-    states = [report.step(work.__name__, work).state for work in (measured, impossible, refused, surprising)]
+    states = [report.add(carry_out(work.__name__, work)).state for work in (measured, impossible, refused, surprising)]
     assert states == ["done", "skipped", "failed", "failed"]
     written = json.loads((tmp_path / "report" / "gpu_check.json").read_text())
     assert [step["reason"] for step in written] == [
@@ -53,19 +56,39 @@ def test_no_step_is_begun_when_time_is_up(tmp_path: Path, capsys: pytest.Capture
     assert str(tmp_path / "gpu_check.md") in capsys.readouterr().out
 
 
-def test_a_machine_without_a_gpu_is_told_about(tmp_path: Path) -> None:
+def test_a_machine_without_a_gpu_is_told_about() -> None:
     if not isinstance(find_gpu(), str):
         pytest.skip("there is a GPU")
-    report = Report(tmp_path, 100)
-    outcome = report.step("machine", gpu_check.described)
+    outcome = carry_out("machine", gpu_check.described)
     assert (outcome.state, outcome.reason) == ("skipped", find_gpu())
     assert outcome.facts["numpy"]
-    held = report.step("crops", gpu_check.on_gpu(lambda outcome: pytest.fail("ran without a GPU")))
+    held = carry_out("crops", gpu_check.on_gpu(lambda outcome: pytest.fail("ran without a GPU")))
     assert held.state == "skipped"
 
 
 def test_pycuda_wants_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
-    outcome = Report(tmp_path, 100).step("pycuda", lambda outcome: machine.build_pycuda(outcome, None))
+    outcome = carry_out("pycuda", lambda outcome: machine.build_pycuda(outcome, None, tmp_path))
     assert outcome.state == "skipped"
     assert "--pycuda" in outcome.reason
+
+
+def test_a_step_is_a_process_of_its_own(tmp_path: Path) -> None:
+    result = tmp_path / "x.json"
+    hangs = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    begun = time.monotonic()
+    late = Child("hangs", [sys.executable, "-c", hangs], result, os.environ).outcome(1.0)
+    assert (late.state, late.reason) == ("failed", "stopped after 1 s")
+    assert time.monotonic() - begun < 20
+    crashed = Child("crashes", [sys.executable, "-c", "raise SystemExit('out of luck')"], result, os.environ).outcome(
+        30
+    )
+    assert (crashed.state, crashed.reason) == ("failed", "its process ended with 1: out of luck")
+
+
+def test_one_step_alone(tmp_path: Path) -> None:
+    assert gpu_check.main(["--out", str(tmp_path), "--step", "machine"]) == 0
+    (step,) = json.loads((tmp_path / "gpu_check.json").read_text())
+    assert step["name"] == "machine" and step["facts"]["numpy"]
+    with pytest.raises(SystemExit):
+        gpu_check.main(["--out", str(tmp_path), "--step", "another"])

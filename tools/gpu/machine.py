@@ -53,14 +53,13 @@ def describe(outcome: Outcome) -> None:
     }
 
 
-def build_pycuda(outcome: Outcome, source: Path | None) -> None:
-    """Build pycuda of its source archive and make it importable for the steps that follow."""
+def build_pycuda(outcome: Outcome, source: Path | None, target: Path) -> None:
+    """Build pycuda of its source archive into a folder, which the steps about it find."""
     if importlib.util.find_spec("pycuda"):
         outcome.facts["pycuda"] = "was installed already"
         return
     if source is None:
         raise SkippedError("pycuda is not installed, and no source archive was given (--pycuda)")
-    target = Path(tempfile.mkdtemp(prefix="pycuda-"))
     toolkit = _toolkit()
     with tempfile.TemporaryDirectory() as folder:
         shutil.unpack_archive(source, folder)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,41 +36,76 @@ class Outcome:
     tables: dict[str, list[Row]] = field(default_factory=dict)
 
 
+def carry_out(name: str, work: Callable[[Outcome], None]) -> Outcome:
+    """Carry out ``work``, which fills the outcome it is given; whatever it raises becomes the reason."""
+    outcome = Outcome(name, "done")
+    begun = time.monotonic()
+    try:
+        work(outcome)
+    except SkippedError as error:
+        outcome.state, outcome.reason = "skipped", str(error)
+    except (EngineError, TrackerError) as error:
+        outcome.state, outcome.reason = "failed", str(error)
+        outcome.facts |= {"in its own words": " / ".join(notes)} if (notes := getattr(error, "__notes__", [])) else {}
+    except Exception as error:  # one step's surprise must not cost the others
+        outcome.state, outcome.reason = "failed", f"{type(error).__name__}: {error}"[:500]
+    outcome.seconds = round(time.monotonic() - begun, 2)
+    return outcome
+
+
+class Child:
+    """A step in a process of its own, which can be stopped; it writes its outcome to a file."""
+
+    def __init__(self, name: str, command: list[str], result: Path, environment: Mapping[str, str]) -> None:
+        self._name, self._result = name, result
+        self._begun = time.monotonic()
+        self._log = result.with_suffix(".log").open("w+")
+        self._process = subprocess.Popen(
+            command, env=dict(environment), stdout=self._log, stderr=subprocess.STDOUT, process_group=0
+        )
+
+    def outcome(self, limit_s: float) -> Outcome:
+        """Wait for it until ``limit_s`` seconds after its start, then stop it and all that it started."""
+        late = False
+        try:
+            self._process.wait(max(0.1, limit_s - (time.monotonic() - self._begun)))
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            self.stop()
+        self._log.seek(0)
+        said = self._log.read().strip().splitlines()
+        self._log.close()
+        taken = round(time.monotonic() - self._begun, 2)
+        if late:
+            return Outcome(self._name, "failed", f"stopped after {limit_s:.0f} s", taken)
+        try:
+            outcome = Outcome(**json.loads(self._result.read_text()))
+        except (OSError, ValueError):
+            reason = f"its process ended with {self._process.returncode}: {said[-1] if said else 'nothing said'}"
+            return Outcome(self._name, "failed", reason, taken)
+        outcome.seconds = taken
+        return outcome
+
+    def stop(self) -> None:
+        """End the process and its children."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
 @dataclass(slots=True)
 class Report:
     """All steps, written anew after each: a run that is cut off leaves what it had."""
 
     folder: Path
-    deadline_s: float
-    """Seconds after the start from which on no further step is begun."""
     outcomes: list[Outcome] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
 
-    def step(self, name: str, work: Callable[[Outcome], None]) -> Outcome:
-        """Carry out ``work``, which fills the outcome it is given."""
-        outcome = Outcome(name, "done")
-        begun = time.monotonic()
-        if begun - self.started > self.deadline_s:
-            outcome.state, outcome.reason = "skipped", f"more than {self.deadline_s:.0f} s have passed"
-        else:
-            print(f"{name} …", flush=True)
-            try:
-                work(outcome)
-            except SkippedError as error:
-                outcome.state, outcome.reason = "skipped", str(error)
-            except (EngineError, TrackerError) as error:
-                outcome.state, outcome.reason = "failed", str(error)
-                outcome.facts |= (
-                    {"in its own words": " / ".join(notes)} if (notes := getattr(error, "__notes__", [])) else {}
-                )
-            except Exception as error:  # one step's surprise must not cost the others
-                outcome.state, outcome.reason = "failed", f"{type(error).__name__}: {error}"[:500]
-        outcome.seconds = round(time.monotonic() - begun, 2)
+    def add(self, outcome: Outcome) -> Outcome:
+        """Tell about a step, and write."""
         self.outcomes.append(outcome)
-        print(
-            f"{name}: {outcome.state}{f' ({outcome.reason})' if outcome.reason else ''}, {outcome.seconds} s",
-            flush=True,
-        )
+        why = f" ({outcome.reason})" if outcome.reason else ""
+        print(f"{outcome.name}: {outcome.state}{why}, {outcome.seconds} s", flush=True)
         self.write()
         return outcome
 

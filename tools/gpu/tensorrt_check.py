@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,21 @@ def run(outcome: Outcome, precision: Precision, targets: tuple[str, ...]) -> Non
     outcome.facts["loaded and run once, s"] = time.perf_counter() - begun
     outcome.facts["px off ONNX Runtime fp32, most"] = _off(engine, model)
     outcome.tables["Landmark network in TensorRT"] = _times(engine, precision)
+
+
+def stripped(outcome: Outcome) -> None:
+    """Build the landmark network without its weights; they are put back when it is loaded."""
+    model = convert(locate(NETWORK))
+    sizes = {}
+    for without in (False, True):
+        path = build_artifact(model, replace(_options("fp32", ()), strip_weights=without), force=True)
+        sizes[without] = path.stat().st_size / 1e6
+    outcome.facts |= {"MB with weights": sizes[False], "MB without": sizes[True]}
+    begun = time.perf_counter()
+    engine = load_artifact(path)
+    assert isinstance(engine, TensorRtEngine)
+    outcome.facts["loaded and weights put back, s"] = time.perf_counter() - begun
+    outcome.facts["px off ONNX Runtime fp32, most"] = _off(engine, model)
 
 
 def _options(precision: Precision, targets: tuple[str, ...]) -> BuildOptions:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engines.cuda.gpu import find_gpu
+from engines.engine import Engine
+from engines.model import read_model
 from tools.gpu.steps import Outcome, SkippedError
+from tools.gpu.timing import wall_ms
 from tracker.errors import NetworkAssetError
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _torch() -> Any:
@@ -63,6 +70,52 @@ def networks(outcome: Outcome, reached: dict[str, float]) -> None:
             ]
         module.to("cpu", torch.float32)
     outcome.tables["Networks in torch"] = rows
+
+
+def engines(outcome: Outcome) -> None:
+    """The networks as the tracker runs them: built for torch, with and without graphs, against ONNX Runtime."""
+    from engines.batch import BatchProfile
+    from engines.build import open_engine
+    from engines.cuda.engine import DeviceEngine
+    from engines.tflite.convert import convert
+    from tracker.networks.store import locate
+
+    files = sorted((ROOT / "tracker" / "landmarks" / "data").glob("*.onnx"))
+    with suppress(NetworkAssetError):
+        files.insert(0, convert(locate("face_landmarks_detector.tflite")))
+    if not files:
+        raise SkippedError("no network is here; run: tracker models fetch")
+    here = not isinstance(find_gpu(), str)
+    for file in files:
+        rows: list[dict[str, Any]] = []
+        for precision in ("fp32", "bf16") if here else ("fp32",):
+            most = BATCHES[-1] if here else 2
+            profile = BatchProfile(1, 1, most) if read_model(file).open_batch else BatchProfile()
+            engine = open_engine(file, "torch", precision, profile)
+            on_gpu = isinstance(engine, DeviceEngine)
+            plain = engine.another()
+            if isinstance(plain, DeviceEngine):
+                plain.graphs = False
+            off = _off(engine, file)
+            for batch in BATCHES:
+                if batch > profile.maximum:
+                    break
+                graphed, p95 = wall_ms(partial(engine.run, batch), 60 if on_gpu else 3)
+                row = {"precision": precision, "batch": batch, "ms": graphed, "p95": p95}
+                row |= {"ms without graph": wall_ms(partial(plain.run, batch), 60)[0]} if on_gpu else {}
+                rows.append({**row, "crops/s": batch / graphed * 1e3, "px off ONNX Runtime fp32, most": off})
+        outcome.tables[f"{file.name} on {'the GPU' if on_gpu else 'the CPU'}"] = rows
+
+
+def _off(engine: Engine, file: Path) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    (spec,) = engine.inputs
+    crops = np.random.default_rng(0).random((min(2, spec.shape[0]), *spec.shape[1:]), np.float32)
+    ours = next(iter(engine.infer(crops).values()))
+    theirs = session.run(None, {spec.name: crops})[0]
+    return float(np.abs(ours.reshape(-1) - theirs.reshape(-1)).max())
 
 
 def _row(
