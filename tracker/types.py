@@ -7,6 +7,7 @@ y up, z out of the face); quaternions are xyzw; image points are pixels with the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
@@ -259,8 +260,8 @@ class SkinView:
     """(3, M) camera frame, metres."""
     error: Float32
     """(M,) log of predicted over shown luminance."""
-    slope: Float32
-    """(2, M) gradient of the picture's log luminance, per pixel to the right and down."""
+    slope: Callable[[], Float32]
+    """Finds the gradient (2, M) of the picture's log luminance, per pixel to the right and down."""
     sigma: Float32
     """(M,) usual standard deviation of ``error``."""
     weight: Float32

@@ -33,8 +33,8 @@ class AlbedoBelief:
     """Log reflectance relative to the mean tone at the points of one face; colours are channel first, (3, P)."""
 
     def __init__(self, points: SkinPoints) -> None:
-        self._partner = points.partner
-        self._neighbours = points.neighbours
+        self._partner = points.partner.astype(np.intp)
+        self._neighbours = points.neighbours.astype(np.intp)
         self._bare = points.is_bare.astype(np.float32) / max(int(points.is_bare.sum()), 1)
         count = points.count
         self.measured: Float32 = np.zeros((3, count), np.float32)

@@ -31,6 +31,7 @@ combinations of terms free. A single lamp gives 1.15 and 0.56 to 0.66 (order 1 a
 _FRESH: Final = 0.002
 """Information of that expectation, in shares of what the data say about an average term."""
 _HELD: Final = 0.3 / np.maximum(_SHAPE_SIGMA, 0.3)
+_MEDIAN_OF: Final = 256
 _DIAGONAL: Final = np.diag_indices(TERMS)
 
 
@@ -67,6 +68,13 @@ def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: 
         normal[_DIAGONAL] += prior
         right += prior[:, None] * previous
     return np.asarray(np.linalg.solve(normal, right), np.float64)
+
+
+def middle(values: Float32) -> Float32:
+    """Medians (3, 1) over some of the points of (3, M)."""
+    some = values[:, :: max(1, values.shape[1] // _MEDIAN_OF)]
+    half = some.shape[1] // 2
+    return np.partition(some, half, axis=1)[:, half : half + 1]
 
 
 def exposure_of(sh: NDArray[np.floating]) -> float:

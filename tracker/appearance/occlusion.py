@@ -64,14 +64,15 @@ class OcclusionField:
     """Probability of being covered for the points of one face."""
 
     def __init__(self, points: SkinPoints) -> None:
-        self._neighbours = points.neighbours
+        # numpy converts narrower indices at every use.
+        self._neighbours = points.neighbours.astype(np.intp)
         self.probability: Float32 = np.full(points.count, _RARE, np.float32)
         """(P,) as of the last frame; points that are not visible fall back to what is usual."""
         self.variance: Float32 = np.full(points.count, USUAL_LUMINANCE**2, np.float32)
         """(P,) of the log luminance that uncovered skin shows around its prediction."""
         self.detail_variance: Float32 = np.full(points.count, USUAL_DETAIL**2, np.float32)
         """(P,) the same of what a point's residual has beyond its surroundings'."""
-        self._surroundings = points.surroundings
+        self._surroundings = points.surroundings.astype(np.intp)
         self.colour_scale = _USUAL_COLOUR
         """Usual misfit of log colour beside luminance."""
 
@@ -107,10 +108,11 @@ class OcclusionField:
         evidence = (skin - np.minimum(thing, hand)) * np.float32(_TEMPER)
         np.clip(evidence, -_EVIDENCE_LIMIT, _EVIDENCE_LIMIT, out=evidence)
         detail = self._detail(index, luminance)
-        evidence += self._detail_evidence(index, detail, known_badly + np.float32(_FOLD_DETAIL**2) * folded)
+        neighbours = np.take(self._neighbours, index, axis=1)
+        evidence += self._detail_evidence(index, neighbours, detail, known_badly + np.float32(_FOLD_DETAIL**2) * folded)
         chance = np.float32(_RARE) + np.float32(_STAYS) * self.probability[index]
         evidence += np.log(chance / (1.0 - chance))
-        probability = self._regularised(index, evidence)
+        probability = self._regularised(index, neighbours, evidence)
         self._adapt(index, squared, colour, detail, probability)
         return probability
 
@@ -122,14 +124,14 @@ class OcclusionField:
         detail: Float32 = np.square(luminance - total[0] / np.maximum(total[1], 1.0)) * (total[1] >= _LEAST_AROUND)
         return detail
 
-    def _detail_evidence(self, index: NDArray[np.intp], detail: Float32, unknown: Float32) -> Float32:
+    def _detail_evidence(
+        self, index: NDArray[np.intp], neighbours: NDArray[np.intp], detail: Float32, unknown: Float32
+    ) -> Float32:
         usual = self.detail_variance[index] + unknown
         # What each is beyond its usual, averaged with the neighbours.
         ratio = np.ones(self.probability.size, np.float32)
         ratio[index] = detail / (usual * self._frame_scale(detail, usual))
-        ratio = (np.take(ratio, np.take(self._neighbours, index, axis=1)).sum(axis=0) + ratio[index]) / (
-            1.0 + len(self._neighbours)
-        )
+        ratio = (np.take(ratio, neighbours).sum(axis=0) + ratio[index]) / np.float32(1.0 + len(neighbours))
         spread = usual / (usual + _f32(_OTHER_DETAIL**2))
         evidence = np.float32(0.5 * _DETAIL_POINTS) * (np.log(spread) + ratio * (1.0 - spread))
         clipped: Float32 = np.clip(evidence, *_DETAIL_EVIDENCE)
@@ -142,12 +144,11 @@ class OcclusionField:
         ratio = float(np.partition(some, some.size // 2)[some.size // 2]) / 0.455
         return np.float32(min(max(ratio, 1.0), _WORST_FRAME**2))
 
-    def _regularised(self, index: NDArray[np.intp], evidence: Float32) -> Float32:
+    def _regularised(self, index: NDArray[np.intp], neighbours: NDArray[np.intp], evidence: Float32) -> Float32:
         lean = np.zeros(self.probability.shape, np.float32)
         lean[index] = np.tanh(np.float32(0.5) * evidence)
-        neighbours = np.take(self._neighbours, index, axis=1)
         for _ in range(_SWEEPS):
-            field = evidence + np.float32(_COUPLING) * lean[neighbours].sum(axis=0)
+            field = evidence + np.float32(_COUPLING) * np.take(lean, neighbours).sum(axis=0)
             lean[index] = np.tanh(np.float32(0.5) * field)
         probability = np.float32(0.5) + np.float32(0.5) * lean[index]
         self.probability = np.full(self.probability.shape, _RARE, np.float32)
@@ -177,10 +178,7 @@ def _f32(value: float) -> np.float32:
 def _surprise(squared: Float32, colour: Float32, variance_l: Float32, variance_c: Float32) -> Float32:
     """Minus the log density of a residual: Student-t in luminance (one dimension) and colour (two)."""
     degrees = np.float32(_DEGREES)
-    surprise = (
-        np.float32(0.5) * np.log(variance_l)
-        + np.log(variance_c)
-        + np.float32(0.5 * (_DEGREES + 1.0)) * np.log1p(squared / (degrees * variance_l))
-        + np.float32(0.5 * (_DEGREES + 2.0)) * np.log1p(colour / (degrees * variance_c))
-    )
-    return np.asarray(surprise, np.float32)
+    surprise = np.float32(0.5) * np.log(variance_l * np.square(variance_c))
+    surprise += np.float32(0.5 * (_DEGREES + 1.0)) * np.log1p(squared / (degrees * variance_l))
+    surprise += np.float32(0.5 * (_DEGREES + 2.0)) * np.log1p(colour / (degrees * variance_c))
+    return surprise

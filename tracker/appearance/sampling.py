@@ -7,12 +7,14 @@ of these pixels: each point gets the mean of its own patch, which keeps camera n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance.light import LUMA
 from tracker.srgb import LINEAR
 from tracker.types import ImageRGB
 
@@ -21,10 +23,13 @@ Float32 = NDArray[np.float32]
 _SPACING: Final = 2.0
 """Pixels between neighbouring points in the reduced picture."""
 _MARGIN_PX: Final = 4
+_SAME_SPACING: Final = 0.03
 _DARK, _BRIGHT = 4, 250
+_DARKEST: Final = 0.002
+"""Luminance below which slopes are noise."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cutout:
     """The part of a picture that holds a face, averaged to the size of the points' patches, in linear light."""
 
@@ -34,14 +39,42 @@ class Cutout:
     """Left and top in the picture."""
     scale: tuple[float, float]
     """Pixels of ``image`` per pixel of the picture, across and down."""
+    spacing_px: float
+    """Distance between neighbouring points that it was made for."""
+
+    def holds(self, pixels: Float32, spacing_px: float) -> bool:
+        """Whether points (2, M) of the picture, ``spacing_px`` apart, can be read from it."""
+        height, width = self.image.shape[:2]
+        left, top = self.corner
+        low, high = pixels.min(axis=1), pixels.max(axis=1)
+        return (
+            abs(spacing_px - self.spacing_px) < _SAME_SPACING * self.spacing_px
+            and bool(low[0] >= left and low[1] >= top)
+            and bool(high[0] <= left + width / self.scale[0] and high[1] <= top + height / self.scale[1])
+        )
 
     def read(self, pixels: Float32) -> Float32:
         """Linear RGB (3, M) at points (2, M) of the picture."""
+        return self._at(self.image, pixels)
+
+    def slope(self, pixels: Float32) -> Float32:
+        """Gradient (2, M) of log luminance per pixel of the picture, at points (2, M) of it."""
+        return self._at(self._gradient, pixels)
+
+    @cached_property
+    def _gradient(self) -> Float32:
+        luminance = np.log(np.maximum(self.image @ LUMA, np.float32(_DARKEST)))
+        gradient = np.empty((*luminance.shape, 2), np.float32)
+        for axis, (dx, dy) in enumerate(((1, 0), (0, 1))):
+            gradient[..., axis] = cv2.Sobel(luminance, cv2.CV_32F, dx, dy, ksize=3, scale=self.scale[axis] / 8.0)
+        return gradient
+
+    def _at(self, values: Float32, pixels: Float32) -> Float32:
         # remap wants integer pixel centres.
         x = (pixels[0] - np.float32(self.corner[0])) * np.float32(self.scale[0]) - np.float32(0.5)
         y = (pixels[1] - np.float32(self.corner[1])) * np.float32(self.scale[1]) - np.float32(0.5)
-        colour = cv2.remap(self.image, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.ascontiguousarray(colour[:, 0].T, np.float32)
+        read = cv2.remap(values, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(read[:, 0].T, np.float32)
 
 
 def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
@@ -62,7 +95,7 @@ def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
     scale = (size[0] / cut.shape[1], size[1] / cut.shape[0])
     reduced = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
     averaged = cv2.blur(cv2.LUT(reduced, LINEAR), (3, 3), borderType=cv2.BORDER_REPLICATE)
-    return Cutout(np.asarray(averaged, np.float32), (left, top), scale)
+    return Cutout(np.asarray(averaged, np.float32), (left, top), scale, spacing_px)
 
 
 def is_unclipped(colour: Float32) -> NDArray[np.bool_]:

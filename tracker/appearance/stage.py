@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.appearance.albedo import AlbedoBelief
+from tracker.appearance.glimpse import LEAST_POINTS, Glimpse, Glimpses
 from tracker.appearance.learned import LearnedSkin
-from tracker.appearance.light import LUMA, exposure_of, solve_light, white_balance_of
+from tracker.appearance.light import LUMA, exposure_of, middle, solve_light, white_balance_of
 from tracker.appearance.occlusion import OcclusionField
 from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
-from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
+from tracker.appearance.sampling import Cutout
 from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
 from tracker.appearance.tone import ToneAnchor
 from tracker.appearance.view import skin_view
@@ -26,8 +27,6 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 _FORGET_AFTER_NS: Final = 10_000_000_000
-_LEAST_POINTS: Final = 150
-_LEAST_SPACING_PX: Final = 0.4
 _HOLD: Final = 0.02
 """Information of the light of a frame ago, in shares of what one frame says about an average term."""
 _CODE_STEP: Final = 0.003
@@ -38,7 +37,6 @@ _SLANTED, _MOST_SLANTED = 0.06, 0.5
 _FRESH_SOLVES, _RESUMED_SOLVES = 4, 2
 """Reweighted solves for the light, without and with the light of a frame ago to start from."""
 _FIRST_SWEEPS: Final = 8
-_MEDIAN_OF: Final = 256
 _LEAST_IRRADIANCE: Final = 0.06
 """Of the mean; nothing on a face is darker than that for want of light alone."""
 _TAIL: Final = 5.0
@@ -83,6 +81,7 @@ class _Person:
     shape: SkinShape
     albedo: AlbedoBelief
     occlusion: OcclusionField
+    glimpses: Glimpses
     seen_ns: int
     tone: ToneAnchor = field(default_factory=ToneAnchor)
     light: Float64 | None = None
@@ -182,7 +181,7 @@ class AppearanceStage:
         if set_name not in self._around:
             self._around[set_name] = _points_around(self._model, self.points, set_name)
         index, weight = self._around[set_name]
-        covered: Float32 = (person.occlusion.probability[index] * weight).sum(axis=1)
+        covered: Float32 = np.einsum("lk,lk->l", person.occlusion.probability[index], weight)
         return covered
 
     def covered_fraction(self, face_id: int) -> float:
@@ -203,15 +202,16 @@ class AppearanceStage:
         if person is None or person.light is None:
             return None
         known = np.minimum(person.albedo.seen * 1.5, np.float32(1.0))
-        if np.count_nonzero(known > 0.5) < _LEAST_POINTS:
+        if np.count_nonzero(known > 0.5) < LEAST_POINTS:
             return None
         if not np.array_equal(person.shape.identity, identity):
             person.shape = self.surface.shape(identity)
-        seen = self.surface.see(person.shape, params, camera)
+        glimpse = person.glimpses(image, person.shape, params, camera)
+        if glimpse is None:
+            return None
         occlusion, albedo = person.occlusion, person.albedo
         return skin_view(
-            image,
-            seen,
+            glimpse,
             albedo.log,
             occlusion.variance + albedo.variance,
             known,
@@ -234,8 +234,9 @@ class AppearanceStage:
 
     def _face(self, image: ImageRGB, face: Face, camera: Camera, t_capture_ns: int) -> Face:
         person = self._person(face, t_capture_ns)
-        seen = self.surface.see(person.shape, face.raw, camera)
-        explained = self._explain(person, image, seen)
+        glimpse = person.glimpses(image, person.shape, face.raw, camera)
+        person.glimpses.drop()
+        explained = None if glimpse is None else self._explain(person, glimpse)
         if explained is None:
             person.light = None
             person.centre = None
@@ -252,7 +253,11 @@ class AppearanceStage:
         person = self._people.get(face.id)
         if person is None:
             person = _Person(
-                self.surface.shape(face.identity), AlbedoBelief(self.points), OcclusionField(self.points), t_capture_ns
+                self.surface.shape(face.identity),
+                AlbedoBelief(self.points),
+                OcclusionField(self.points),
+                Glimpses(self.surface),
+                t_capture_ns,
             )
             if face.id in self._adopted:
                 self._give(person, *self._adopted[face.id])
@@ -272,21 +277,18 @@ class AppearanceStage:
         person.occlusion.detail_variance = skin.detail_variance.copy()
         person.fixed = fixed
 
-    def _explain(self, person: _Person, image: ImageRGB, seen: SeenSkin) -> Explained | None:
-        index = np.flatnonzero(seen.visible)
-        if seen.spacing_px < _LEAST_SPACING_PX or index.size < _LEAST_POINTS:
-            return None
-        cutout = cut_out(image, np.take(seen.pixels, index, axis=1), seen.spacing_px)
-        colour = cutout.read(np.take(seen.pixels, index, axis=1))
-        unclipped = np.flatnonzero(is_unclipped(colour))
-        if unclipped.size < _LEAST_POINTS:
+    def _explain(self, person: _Person, glimpse: Glimpse) -> Explained | None:
+        index, colour, log_colour, basis = glimpse.index, glimpse.colour, glimpse.log_colour, glimpse.basis
+        unclipped = np.flatnonzero(glimpse.unclipped)
+        if unclipped.size < LEAST_POINTS:
             return None
         if unclipped.size < index.size:
-            index, colour = index[unclipped], np.take(colour, unclipped, axis=1)
+            index = index[unclipped]
+            colour, log_colour, basis = (np.take(part, unclipped, axis=1) for part in (colour, log_colour, basis))
+        seen = glimpse.seen
         albedo, occlusion = person.albedo, person.occlusion
-        basis = seen.harmonics(index)
         log_albedo = np.take(albedo.log, index, axis=1)
-        log_unlit = np.log(colour) - log_albedo
+        log_unlit = log_colour - log_albedo
         unlit = np.exp(log_unlit)
         usual = occlusion.variance[index]
         variance = usual + albedo.variance[index] + np.float32(0.36) * albedo.edge[index]
@@ -300,7 +302,7 @@ class AppearanceStage:
             # A step of exposure or white balance moves the whole prior, at once.
             irradiance = _at_least(light.astype(np.float32).T @ basis)
             off = log_unlit - np.log(irradiance)
-            away = np.square(off - _middle(off)).sum(axis=0)
+            away = np.square(off - middle(off)).sum(axis=0)
             weight = trust / (1.0 + away * heavy)
             light = light * np.exp((off @ weight) / weight.sum())
             weight /= np.square(LUMA @ irradiance)
@@ -310,7 +312,7 @@ class AppearanceStage:
             residual = log_unlit - np.log(irradiance)
             weight = trust / (np.square(LUMA @ irradiance) * (1.0 + np.square(residual).sum(axis=0) * heavy))
         person.light = solved
-        return Explained(seen, cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance)
+        return Explained(seen, glimpse.cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance)
 
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
         index, albedo = explained.index, person.albedo
@@ -339,7 +341,7 @@ class AppearanceStage:
         quality = sharp * face.confidence / (1.0 + misfit * misfit)
         if not person.tone.settled:
             bare = self.points.is_bare[index] & (probability < 0.5)
-            if np.count_nonzero(bare) >= _LEAST_POINTS:
+            if np.count_nonzero(bare) >= LEAST_POINTS:
                 unlit = np.log(explained.irradiance[:, bare]) + explained.residual[:, bare]
                 person.tone.observe(unlit.mean(axis=1))
         person.frames += 1
@@ -356,22 +358,22 @@ class AppearanceStage:
         return Illumination(sh, exposure_of(sh), white_balance_of(sh))
 
     def _covered(self, person: _Person, explained: Explained, probability: Float32) -> Occlusion:
-        regions = np.take(self._regions, explained.index, axis=0)
-        shares = (probability @ regions) / np.maximum(regions.sum(axis=0), 1.0)
-        visible = np.zeros(self.points.count, np.bool_)
-        visible[explained.index] = True
-        return Occlusion(float(probability.mean()), shares, person.occlusion.probability, visible)
+        shown = np.zeros((2, self.points.count), np.float32)
+        shown[0, explained.index], shown[1, explained.index] = probability, 1.0
+        covered, seen = shown @ self._regions
+        shares = covered / np.maximum(seen, 1.0)
+        return Occlusion(float(probability.mean()), shares, person.occlusion.probability, shown[1] > 0.0)
 
     def _published(self, person: _Person) -> Albedo:
         person.since_published += 1
+        before = person.published
+        if before is not None and person.since_published < _PUBLISH_EVERY:
+            return before
         log = (person.albedo.log + person.tone.log_tone[:, None]).astype(np.float32)
-        version = 1 if person.published is None else person.published.version + 1
-        if person.published is not None and person.published_log is not None:
-            if person.since_published < _PUBLISH_EVERY:
-                return person.published
+        if before is not None and person.published_log is not None:
             if float(np.abs(log - person.published_log).mean()) < _PUBLISH_CHANGE:
-                return person.published
-        person.published = self._albedo(person, version)
+                return before
+        person.published = self._albedo(person, 1 if before is None else before.version + 1)
         person.published_log, person.since_published = log, 0
         return person.published
 
@@ -391,13 +393,6 @@ def _at_least(irradiance: Float32) -> Float32:
     floor = irradiance.mean(axis=1, keepdims=True) * np.float32(_LEAST_IRRADIANCE)
     floored: Float32 = np.maximum(irradiance, np.maximum(floor, np.float32(1e-4)))
     return floored
-
-
-def _middle(values: Float32) -> Float32:
-    """Medians (3, 1) over some of the points of (3, M)."""
-    some = values[:, :: max(1, values.shape[1] // _MEDIAN_OF)]
-    half = some.shape[1] // 2
-    return np.partition(some, half, axis=1)[:, half : half + 1]
 
 
 def _points_around(model: FaceModel, points: SkinPoints, set_name: str) -> tuple[NDArray[np.intp], Float32]:

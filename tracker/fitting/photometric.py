@@ -51,24 +51,29 @@ class PoseRows:
     """Share of the plain skin, covered or not, that albedo times light explains, by weight, 0..1."""
 
 
+def explained_share(view: SkinView, config: PhotometricConfig) -> float | None:
+    """Share of the plain skin, covered or not, that albedo times light explains, by weight, 0..1; None when too few points
+    count.
+    """
+    judged = _judged(view, config)
+    return None if judged is None else judged.explained
+
+
 def linearise(view: SkinView, translation: Float64, focal_px: float, config: PhotometricConfig) -> PoseRows | None:
     """The term at the state that ``view`` was taken at, with the head's origin at ``translation`` (3,); None when too few
     points count.
     """
-    usable = (view.weight > 0.02) & np.isfinite(view.error) & np.isfinite(view.slope).all(axis=0)
-    count = min(config.most_points, int(np.count_nonzero(usable)))
-    if count < _LEAST_POINTS:
+    judged = _judged(view, config)
+    if judged is None:
         return None
-    sigma = np.maximum(view.sigma, np.float32(config.least_sigma))
-    squared = np.where(usable, (view.error / sigma) ** 2, np.float32(1e6))
-    weight = view.weight * usable
-    bare = weight * view.is_bare
-    explained = float(bare[squared < _OUTLIER].sum()) / max(float(bare.sum()), 1e-6)
-    uncovered = weight * np.square(1.0 - view.covered)
-    strength = (view.slope[0] ** 2 + view.slope[1] ** 2) * uncovered
-    strength[~usable] = -1.0
+    sigma, squared = judged.sigma, judged.squared
+    slope = view.slope()
+    uncovered = judged.weight * np.square(1.0 - view.covered)
+    strength = (slope[0] ** 2 + slope[1] ** 2) * uncovered
+    strength[~judged.usable] = -1.0
+    count = min(config.most_points, int(np.count_nonzero(judged.usable)))
     chosen = np.argpartition(-strength, count - 1)[:count]
-    points, slope, error = view.points[:, chosen], view.slope[:, chosen], view.error[chosen]
+    points, slope, error = view.points[:, chosen], slope[:, chosen], view.error[chosen]
     root = np.sqrt(uncovered[chosen] / np.float32(config.correlated_points)) / sigma[chosen]
     root /= 1.0 + squared[chosen] * np.float32(1.0 / _TAIL)
     over_depth = np.float32(focal_px) / points[2]
@@ -85,4 +90,26 @@ def linearise(view: SkinView, translation: Float64, focal_px: float, config: Pho
     rows[2] = arm[0] * towards[1] - arm[1] * towards[0]
     rows[3:] = towards
     normal = (rows @ rows.T).astype(np.float64)
-    return PoseRows(normal, (rows @ (error * root)).astype(np.float64), explained)
+    return PoseRows(normal, (rows @ (error * root)).astype(np.float64), judged.explained)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    usable: NDArray[np.bool_]
+    weight: Float32
+    sigma: Float32
+    squared: Float32
+    """Errors in variances."""
+    explained: float
+
+
+def _judged(view: SkinView, config: PhotometricConfig) -> _Judged | None:
+    usable = (view.weight > 0.02) & np.isfinite(view.error)
+    if np.count_nonzero(usable) < _LEAST_POINTS:
+        return None
+    sigma = np.maximum(view.sigma, np.float32(config.least_sigma))
+    squared = np.where(usable, np.square(view.error / sigma), np.float32(1e6))
+    weight = view.weight * usable
+    bare = weight * view.is_bare
+    explained = float(bare[squared < _OUTLIER].sum()) / max(float(bare.sum()), 1e-6)
+    return _Judged(usable, weight, sigma, squared, explained)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.fitting.photometric import POSE, PhotometricConfig, PoseRows, linearise
+from tracker.fitting.photometric import POSE, PhotometricConfig, PoseRows, explained_share, linearise
 from tracker.fitting.residuals import FitState
 from tracker.fitting.solver import Solution
 from tracker.rotations import matrix_from_rotvec, rotvec_from_matrix
@@ -102,12 +102,15 @@ class PictureFit:
             width_px: width of the face in the picture.
         """
         config, state = self._config, solution.state
-        rows = self._rows(look, state, focal_px)
-        if rows is None:
+        view = look(state)
+        explained = None if view is None else explained_share(view, config.photometric)
+        if view is None or explained is None:
             return Refined(state, 0.0, 0.0)
-        doubt = self._doubt(rows.explained, covered)
+        doubt = self._doubt(explained, covered)
         if doubt <= 0.0 and not config.always:
-            return Refined(state, 0.0, rows.explained)
+            return Refined(state, 0.0, explained)
+        rows = linearise(view, state.translation, focal_px, config.photometric)
+        assert rows is not None
         pull = _pose_information(solution)
         if doubt <= 0.0:
             step = np.asarray(np.linalg.solve(pull.marginal + rows.normal, rows.gradient), np.float64)

@@ -1,0 +1,95 @@
+"""What a picture shows at the skin points of a face in one state, kept while it may be asked for again.
+
+The fit asks the picture at the state that the landmarks give, and mostly ends there: then the appearance stage works on the
+same points, colours and harmonics. States tried in one frame lie close together, so that they share one averaged picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
+from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
+from tracker.camera import Camera
+from tracker.srgb import LINEAR
+from tracker.types import FaceParams, ImageRGB
+
+Float32 = NDArray[np.float32]
+
+LEAST_POINTS = 150
+_LEAST_SPACING_PX = 0.4
+_DARKEST = LINEAR[4]
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """The M visible skin points of a face in a picture."""
+
+    seen: SeenSkin
+    """All of its points."""
+    cutout: Cutout
+    index: NDArray[np.intp]
+    """(M,) the visible ones; the rest is about them."""
+    pixels: Float32
+    """(2, M)."""
+    colour: Float32
+    """(3, M) linear RGB."""
+    log_colour: Float32
+    """(3, M) of it, nearly black lifted to what 8 bits can tell."""
+    unclipped: NDArray[np.bool_]
+    """(M,) neither black nor white."""
+    basis: Float32
+    """(9, M) effect of each light term."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    image: ImageRGB
+    shape: SkinShape
+    params: FaceParams
+    camera: Camera
+    glimpse: Glimpse
+
+
+class Glimpses:
+    """The pictures of one face: the last one asked for is kept until ``drop``."""
+
+    def __init__(self, surface: SkinSurface) -> None:
+        self._surface = surface
+        self._last: _Asked | None = None
+
+    def drop(self) -> None:
+        """The frame is done with; its picture is let go."""
+        self._last = None
+
+    def __call__(self, image: ImageRGB, shape: SkinShape, params: FaceParams, camera: Camera) -> Glimpse | None:
+        """The face of a shape in a state; None when too little of it is in the picture."""
+        last = self._last if self._last is not None and self._last.image is image else None
+        if last is not None and last.shape is shape and last.camera == camera and _same(last.params, params):
+            return last.glimpse
+        seen = self._surface.see(shape, params, camera)
+        index = np.flatnonzero(seen.visible)
+        if seen.spacing_px < _LEAST_SPACING_PX or index.size < LEAST_POINTS:
+            return None
+        pixels = np.take(seen.pixels, index, axis=1)
+        if last is not None and last.glimpse.cutout.holds(pixels, seen.spacing_px):
+            cutout = last.glimpse.cutout
+        else:
+            cutout = cut_out(image, pixels, seen.spacing_px)
+        colour = cutout.read(pixels)
+        log_colour = np.log(np.maximum(colour, _DARKEST))
+        glimpse = Glimpse(
+            seen, cutout, index, pixels, colour, log_colour, is_unclipped(colour), seen.harmonics(index)
+        )
+        self._last = _Asked(image, shape, params, camera, glimpse)
+        return glimpse
+
+
+def _same(one: FaceParams, other: FaceParams) -> bool:
+    return all(getattr(one, part).tobytes() == getattr(other, part).tobytes() for part in _PARTS)
+
+
+_PARTS = tuple(part.name for part in fields(FaceParams))
