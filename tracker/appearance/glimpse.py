@@ -14,14 +14,20 @@ from numpy.typing import NDArray
 from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
 from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
 from tracker.camera import Camera
+from tracker.rotations import matrix_from_rotvec
 from tracker.srgb import LINEAR
 from tracker.types import FaceParams, ImageRGB
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 LEAST_POINTS = 150
 _LEAST_SPACING_PX = 0.4
 _DARKEST = LINEAR[4]
+_SAME_DIRECTION = np.cos(np.radians(1.0))
+_SAME_FACE = 0.05
+"""Change of any weight, or of the jaw's rotation in radians, that hides nothing new."""
+_SHAPING = ("expression", "jaw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,16 @@ class Glimpse:
 
 
 @dataclass(frozen=True, slots=True)
+class _Behind:
+    """Which points lay behind others, and where that was seen from."""
+
+    shape: SkinShape
+    params: FaceParams
+    direction: Float64
+    hidden: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     image: ImageRGB
     shape: SkinShape
@@ -60,6 +76,7 @@ class Glimpses:
     def __init__(self, surface: SkinSurface) -> None:
         self._surface = surface
         self._last: _Asked | None = None
+        self._behind: _Behind | None = None
 
     def drop(self) -> None:
         """The frame is done with; its picture is let go."""
@@ -70,7 +87,7 @@ class Glimpses:
         last = self._last if self._last is not None and self._last.image is image else None
         if last is not None and last.shape is shape and last.camera == camera and _same(last.params, params):
             return last.glimpse
-        seen = self._surface.see(shape, params, camera)
+        seen = self._see(shape, params, camera)
         index = np.flatnonzero(seen.visible)
         if seen.spacing_px < _LEAST_SPACING_PX or index.size < LEAST_POINTS:
             return None
@@ -81,11 +98,21 @@ class Glimpses:
             cutout = cut_out(image, pixels, seen.spacing_px)
         colour = cutout.read(pixels)
         log_colour = np.log(np.maximum(colour, _DARKEST))
-        glimpse = Glimpse(
-            seen, cutout, index, pixels, colour, log_colour, is_unclipped(colour), seen.harmonics(index)
-        )
+        glimpse = Glimpse(seen, cutout, index, pixels, colour, log_colour, is_unclipped(colour), seen.harmonics(index))
         self._last = _Asked(image, shape, params, camera, glimpse)
         return glimpse
+
+    def _see(self, shape: SkinShape, params: FaceParams, camera: Camera) -> SeenSkin:
+        towards = matrix_from_rotvec(params.rotation).T @ params.translation.astype(np.float64)
+        towards /= max(float(np.linalg.norm(towards)), 1e-9)
+        known = self._behind
+        if known is not None and known.shape is shape and float(towards @ known.direction) > _SAME_DIRECTION:
+            moved = max(float(np.abs(getattr(known.params, part) - getattr(params, part)).max()) for part in _SHAPING)
+            if moved < _SAME_FACE:
+                return self._surface.see(shape, params, camera, known.hidden)
+        seen = self._surface.see(shape, params, camera)
+        self._behind = _Behind(shape, params, towards, seen.hidden)
+        return seen
 
 
 def _same(one: FaceParams, other: FaceParams) -> bool:

@@ -91,11 +91,24 @@ def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
     right, bottom = min(int(high[0]) + _MARGIN_PX + 1, width), min(int(high[1]) + _MARGIN_PX + 1, height)
     cut = image[top:bottom, left:right]
     factor = min(1.0, _SPACING / spacing_px)
+    whole = int(1.0 / factor)
+    cut = cut[: cut.shape[0] // whole * whole, : cut.shape[1] // whole * whole]
     size = (max(round(cut.shape[1] * factor), 4), max(round(cut.shape[0] * factor), 4))
     scale = (size[0] / cut.shape[1], size[1] / cut.shape[0])
-    reduced = cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
+    reduced = _reduced(cut, size, whole)
     averaged = cv2.blur(cv2.LUT(reduced, LINEAR), (3, 3), borderType=cv2.BORDER_REPLICATE)
     return Cutout(np.asarray(averaged, np.float32), (left, top), scale, spacing_px)
+
+
+def _reduced(cut: ImageRGB, size: tuple[int, int], whole: int) -> ImageRGB:
+    """A picture, of a multiple of ``whole`` pixels, scaled to ``size``: by means over ``whole`` by ``whole`` pixels and the rest, less than half, linearly.
+
+    As smooth as area means by fractions of pixels, which take OpenCV ten times as long.
+    """
+    if whole > 1:
+        height, width = cut.shape[0] // whole, cut.shape[1] // whole
+        cut = np.asarray(cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def is_unclipped(colour: Float32) -> NDArray[np.bool_]:

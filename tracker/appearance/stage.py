@@ -34,7 +34,7 @@ _CODE_STEP: Final = 0.003
 _GRAZING: Final = 0.15
 _SLANTED, _MOST_SLANTED = 0.06, 0.5
 """Error of log luminance per slant of the skin (1 / cosine - 1): rims take on what is behind them."""
-_FRESH_SOLVES, _RESUMED_SOLVES = 4, 2
+_FRESH_SOLVES, _RESUMED_SOLVES = 4, 1
 """Reweighted solves for the light, without and with the light of a frame ago to start from."""
 _FIRST_SWEEPS: Final = 8
 _LEAST_IRRADIANCE: Final = 0.06
@@ -312,7 +312,9 @@ class AppearanceStage:
             residual = log_unlit - np.log(irradiance)
             weight = trust / (np.square(LUMA @ irradiance) * (1.0 + np.square(residual).sum(axis=0) * heavy))
         person.light = solved
-        return Explained(seen, glimpse.cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance)
+        return Explained(
+            seen, glimpse.cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance
+        )
 
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
         index, albedo = explained.index, person.albedo

@@ -52,6 +52,8 @@ class SeenSkin:
     """(P,) in the image, facing the camera and not behind other skin."""
     stretch: Float32
     """(P,) log of the skin's local area over that of the relaxed face: where it folds or stretches, it looks different."""
+    hidden: NDArray[np.bool_]
+    """(P,) behind other skin."""
     shadow: Float32
     """(9, P) what the head's own shadows take from the light's harmonics, camera axes."""
     spacing_px: float
@@ -95,9 +97,9 @@ class SkinSurface:
         weights = np.einsum("pc,pcj->pj", barycentric, model.skin_weights[corners]).astype(np.float32)
         self._moved = {}
         for joint in (JAW, EYE_LEFT, EYE_RIGHT):
-            rows = np.flatnonzero(weights[:, joint] > _LEAST_WEIGHT)
-            if rows.size:
-                self._moved[joint] = (rows, weights[rows, joint])
+            weight = np.where(weights[:, joint] > _LEAST_WEIGHT, weights[:, joint], np.float32(0.0))
+            if weight.any():
+                self._moved[joint] = weight
         self._carried = 1.0 - weights[:, ROOT]
         self._model = model
         relaxed = self.normals(self._template)[0]
@@ -144,9 +146,9 @@ class SkinSurface:
             joints = joints + self._model.joint_expression @ weights
         points: Float32 = shape.points + shift.reshape(3, -1)
         posed = points.copy()
-        for joint, (rows, weight) in self._moved.items():
-            arm = points[:, rows] - joints[joint][:, None]
-            posed[:, rows] += (turns[joint].astype(np.float32) @ arm) * weight
+        for joint, weight in self._moved.items():
+            if turns[joint].any():
+                posed += (turns[joint].astype(np.float32) @ (points - joints[joint][:, None])) * weight
         if turns[NECK].any():
             arm = posed - joints[NECK][:, None]
             posed += (turns[NECK].astype(np.float32) @ arm) * self._carried
@@ -168,8 +170,13 @@ class SkinSurface:
         normals /= area
         return normals, area
 
-    def see(self, shape: SkinShape, params: FaceParams, camera: Camera) -> SeenSkin:
-        """The points as ``camera`` sees them."""
+    def see(
+        self, shape: SkinShape, params: FaceParams, camera: Camera, hidden: NDArray[np.bool_] | None = None
+    ) -> SeenSkin:
+        """The points as ``camera`` sees them.
+
+        ``hidden`` (P,) is which lie behind other skin, where that is known from a state that hardly differs.
+        """
         rotation = matrix_from_rotvec(params.rotation).astype(np.float32)
         head = self.evaluate(shape, params)
         normals, area = self.normals(head)
@@ -188,10 +195,14 @@ class SkinSurface:
         inside &= (pixels[1] > 1.0) & (pixels[1] < camera.height - 1.0)
         visible = inside & in_front & (facing > _GRAZING)
         spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
-        if visible.any():
-            visible &= ~_hidden(pixels, depth, facing, in_front, _CELL * spacing_px, _CELL * self.points.spacing_m)
+        if hidden is None:
+            hidden = np.zeros(depth.shape, np.bool_)
+            if visible.any():
+                hidden = _hidden(pixels, depth, facing, in_front, _CELL * spacing_px, _CELL * self.points.spacing_m)
+        visible &= ~hidden
         shadow = turned(self._shadow, rotation)
-        return SeenSkin(points, normals, pixels, facing, visible, np.log(area / shape.area), shadow, spacing_px)
+        stretch = np.log(area / shape.area)
+        return SeenSkin(points, normals, pixels, facing, visible, stretch, hidden, shadow, spacing_px)
 
 
 def _hidden(
