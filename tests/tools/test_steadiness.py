@@ -27,6 +27,22 @@ def test_jitter_is_the_standard_deviation_per_coordinate() -> None:
     assert steadiness.jitter(points) == pytest.approx(0.3, rel=0.05)
 
 
+def test_drift_and_motion_of_the_whole_are_told_from_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    time = np.arange(160.0)
+    place = rng.uniform(-50.0, 50.0, (30, 2))
+    angle = np.cumsum(rng.normal(0.0, 0.001, len(time)))
+    spin = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
+    rigid = place @ spin + rng.normal(0.0, 0.5, (len(time), 1, 2))
+    own = rng.normal(0.0, 0.1, rigid.shape)
+    turn = np.repeat(0.01 * time[:, None], 3, axis=1) + rng.normal(0.0, 0.02, (len(time), 3))
+    figures = steadiness.still_figures(steadiness.Motion(rigid + own, turn, np.zeros((len(time), 52))))
+    assert figures["landmarks_percent"] > 0.4
+    assert figures["landmarks_without_pose_percent"] == pytest.approx(0.1, rel=0.1)
+    assert figures["pose_std_max_deg"] > 0.3
+    assert figures["pose_without_drift_deg"] == pytest.approx(0.02, rel=0.25)
+
+
 def test_smoother_motion_has_less_rough_segments() -> None:
     rng = np.random.default_rng(0)
     calm, rough = np.zeros(100), rng.normal(0.0, 0.2, 100)

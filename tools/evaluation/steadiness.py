@@ -164,9 +164,25 @@ def still_figures(motion: Motion) -> dict[str, Any]:
         "landmarks_percent": _number(jitter(motion.landmarks[_SETTLE:])),
         "pose_std_deg": [_number(value) for value in motion.turn[_SETTLE:].std(axis=0)],
         "pose_std_max_deg": _number(motion.turn[_SETTLE:].std(axis=0).max()),
+        "pose_without_drift_deg": _number(_without_drift(motion.turn[_SETTLE:]).std(axis=0).max()),
+        "landmarks_without_pose_percent": _number(jitter(_without_pose(motion.landmarks[_SETTLE:]))),
         "arkit_std_mean": _number(motion.arkit[_SETTLE:].std(axis=0).mean()),
         "arkit_std_max": _number(motion.arkit[_SETTLE:].std(axis=0).max()),
     }
+
+
+def _without_drift(series: Floats) -> Floats:
+    """A series (T, C) less the straight line through each of its entries."""
+    time = np.arange(len(series)) - (len(series) - 1) / 2.0
+    return series - series.mean(axis=0) - np.outer(time, time @ series) / (time @ time)
+
+
+def _without_pose(points: Floats) -> Floats:
+    """What points (T, L, 2) of a nearly still face do apart from affine motion, which is all that a small change of pose is."""
+    mean = points.mean(axis=0)
+    affine = np.column_stack([mean, np.ones(len(mean))])
+    away = points - mean
+    return away - affine @ (np.linalg.pinv(affine) @ away)
 
 
 def jitter(points: Floats) -> float:

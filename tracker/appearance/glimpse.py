@@ -7,6 +7,7 @@ same points, colours and harmonics. States tried in one frame lie close together
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,13 @@ from tracker.types import FaceParams, ImageRGB
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-LEAST_POINTS = 150
-_LEAST_SPACING_PX = 0.4
-_DARKEST = LINEAR[4]
-_SAME_DIRECTION = np.cos(np.radians(1.0))
-_SAME_FACE = 0.05
+LEAST_POINTS: Final = 150
+_LEAST_SPACING_PX: Final = 0.4
+_DARKEST: Final = LINEAR[4]
+_SAME_DIRECTION: Final = float(np.cos(np.radians(1.0)))
+_SAME_FACE: Final = 0.05
 """Change of any weight, or of the jaw's rotation in radians, that hides nothing new."""
-_SHAPING = ("expression", "jaw")
+_SHAPING: Final = ("expression", "jaw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +120,4 @@ def _same(one: FaceParams, other: FaceParams) -> bool:
     return all(getattr(one, part).tobytes() == getattr(other, part).tobytes() for part in _PARTS)
 
 
-_PARTS = tuple(part.name for part in fields(FaceParams))
+_PARTS: Final = tuple(part.name for part in fields(FaceParams))

@@ -6,6 +6,7 @@ of these pixels: each point gets the mean of its own patch, which keeps camera n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -87,8 +88,9 @@ def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
     """
     height, width = image.shape[:2]
     low, high = pixels.min(axis=1), pixels.max(axis=1)
-    left, top = max(int(low[0]) - _MARGIN_PX, 0), max(int(low[1]) - _MARGIN_PX, 0)
-    right, bottom = min(int(high[0]) + _MARGIN_PX + 1, width), min(int(high[1]) + _MARGIN_PX + 1, height)
+    margin = max(_MARGIN_PX, math.ceil(spacing_px))
+    left, top = max(int(low[0]) - margin, 0), max(int(low[1]) - margin, 0)
+    right, bottom = min(int(high[0]) + margin + 1, width), min(int(high[1]) + margin + 1, height)
     cut = image[top:bottom, left:right]
     factor = min(1.0, _SPACING / spacing_px)
     whole = int(1.0 / factor)
@@ -101,9 +103,8 @@ def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:
 
 
 def _reduced(cut: ImageRGB, size: tuple[int, int], whole: int) -> ImageRGB:
-    """A picture, of a multiple of ``whole`` pixels, scaled to ``size``: by means over ``whole`` by ``whole`` pixels and the rest, less than half, linearly.
-
-    As smooth as area means by fractions of pixels, which take OpenCV ten times as long.
+    """A picture, a multiple of ``whole`` pixels wide and high, scaled to ``size``: means over ``whole`` by ``whole`` pixels,
+    and the rest, down to a half, linearly. Area means by fractions of pixels take OpenCV ten times as long.
     """
     if whole > 1:
         height, width = cut.shape[0] // whole, cut.shape[1] // whole

@@ -120,6 +120,9 @@ class AppearanceStage:
         this frame.
         """
         done = tuple(self._face(image, face, camera, t_capture_ns) for face in faces)
+        for person in self._people.values():
+            # Also of faces that were looked at and then lost: a source may draw the next frame into the same array.
+            person.glimpses.drop()
         self._people = {
             face_id: person
             for face_id, person in self._people.items()
@@ -235,7 +238,6 @@ class AppearanceStage:
     def _face(self, image: ImageRGB, face: Face, camera: Camera, t_capture_ns: int) -> Face:
         person = self._person(face, t_capture_ns)
         glimpse = person.glimpses(image, person.shape, face.raw, camera)
-        person.glimpses.drop()
         explained = None if glimpse is None else self._explain(person, glimpse)
         if explained is None:
             person.light = None
@@ -372,9 +374,9 @@ class AppearanceStage:
         if before is not None and person.since_published < _PUBLISH_EVERY:
             return before
         log = (person.albedo.log + person.tone.log_tone[:, None]).astype(np.float32)
-        if before is not None and person.published_log is not None:
-            if float(np.abs(log - person.published_log).mean()) < _PUBLISH_CHANGE:
-                return before
+        shown = person.published_log
+        if before is not None and shown is not None and float(np.abs(log - shown).mean()) < _PUBLISH_CHANGE:
+            return before
         person.published = self._albedo(person, 1 if before is None else before.version + 1)
         person.published_log, person.since_published = log, 0
         return person.published
