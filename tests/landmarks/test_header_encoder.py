@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines import InputHeader, NetworkHeader, OutputHeader
+from engines import BatchProfile, InputHeader, NetworkHeader, OutputHeader
+from engines.build import BuildOptions, build_artifact
 from tracker.config import TrackerConfig
 from tracker.errors import ConfigError, NetworkAssetError
 from tracker.landmarks import Roi, create_encoder
+from tracker.landmarks.encoder import BatchEncoder
 
 onnx = pytest.importorskip("onnx", reason="writing networks needs onnx: pip install 'facestream-tracker[engines]'")
 
@@ -103,6 +105,54 @@ def test_the_crop_is_normalised_as_the_header_says(tmp_path: Path, layout: str) 
     np.testing.assert_allclose(seen.ravel(), [0.9, 0.3, -0.025], atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [BatchProfile(1, 2, 3), BatchProfile(2, 2, 2)])
+def test_several_faces_in_an_engine_that_takes_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: BatchProfile
+) -> None:
+    pytest.importorskip("onnxruntime", reason="not installed (extra: engines)")
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    rows = "rows" if not batch.fixed else batch.maximum
+    # Three points whose places are the mean of each channel.
+    nodes = [
+        make.make_node("ReduceMean", ["image", "axes"], ["seen"], keepdims=1),
+        make.make_node("Squeeze", ["seen", "last"], ["points3"]),
+        make.make_node("Concat", ["points3", "points3"], ["points"], axis=2),
+    ]
+    whole = [make.make_tensor(n, onnx.TensorProto.INT64, [len(v)], v) for n, v in (("axes", [2, 3]), ("last", [3]))]
+    graph = make.make_graph(
+        nodes,
+        "net",
+        [make.make_tensor_value_info("image", kind, [rows, 3, SIZE, SIZE])],
+        [make.make_tensor_value_info("points", kind, [rows, 3, 2])],
+        whole,
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10)
+    header = NetworkHeader(
+        "mine",
+        "encoder",
+        landmark_set="mine",
+        inputs=(InputHeader("image", size=SIZE),),
+        outputs=(OutputHeader("points", "points", "fraction"),),
+        extra={"outer_eye_corners": [0, 1]},
+    )
+    make.set_model_props(model, {"facestream": header.to_json()})
+    onnx.save(model, str(tmp_path / "many.onnx"))
+    engine = build_artifact(tmp_path / "many.onnx", BuildOptions("onnxruntime", "fp32", batch))
+    encoder = create_encoder(str(engine))
+    image = IMAGE.copy()
+    image[:, 60:] = (255, 204, 51)
+    rois = [Roi(20.0 + 20 * i, 50.0, 20.0, 0.0) for i in range(5)]
+    assert isinstance(encoder, BatchEncoder)
+    together = encoder.encode_all(image, rois)
+    for roi, found in zip(rois, together, strict=True):
+        alone = encoder.encode(image, roi).landmarks
+        np.testing.assert_allclose(found.landmarks.points, alone.points, atol=1e-4)
+    level = (together[0].landmarks.points[0, 0] - 10.0) / 20.0
+    assert level == pytest.approx(200 / 255, abs=1e-3)
+    assert (together[4].landmarks.points[:, 0] - 90.0) / 20.0 == pytest.approx([1.0, 0.8, 0.2], abs=1e-3)
+
+
 def test_eye_corners_of_a_dense_set_are_found_on_the_head(tmp_path: Path) -> None:
     from tracker.face_model.head_points import landmark_embedding
     from tracker.face_model.store import load_face_model
@@ -120,7 +170,7 @@ def test_eye_corners_of_a_dense_set_are_found_on_the_head(tmp_path: Path) -> Non
     ("change", "message"),
     [
         ({"landmark_set": ""}, "gives no landmarks of a named set"),
-        ({"colour": "BGR"}, "must take an RGB crop"),
+        ({"colour": "BGR"}, "must take RGB crops"),
         ({"role": "other"}, "gives no landmarks of a named set"),
     ],
 )

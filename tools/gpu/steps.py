@@ -84,7 +84,6 @@ class Child:
         except (OSError, ValueError):
             reason = f"its process ended with {self._process.returncode}: {said[-1] if said else 'nothing said'}"
             return Outcome(self._name, "failed", reason, taken)
-        outcome.seconds = taken
         return outcome
 
     def stop(self) -> None:

@@ -73,7 +73,7 @@ def fit(outcome: Outcome, method: str, seconds: float = 60.0) -> None:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise SkippedError(said[-1] if said else f"trainer ended with {done.returncode}")
         lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    logged = [line for line in lines if "images_per_s" in line]
+    logged = [{"step": line["step"], **line["values"]} for line in lines if line["kind"] == "train"]
     if not logged:
         raise RuntimeError("the run logged nothing")
     outcome.facts |= {

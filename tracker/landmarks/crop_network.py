@@ -110,14 +110,15 @@ class HostCrops:
 
     def _cut(self, row: NDArray[Any], image: ImageRGB, roi: Roi, flip: bool) -> float:
         crop = self._cropper.cut(image, roi)
-        direct = not self._planar and self._told_nothing
-        values = row if direct else self._levels
+        place = row.transpose(1, 2, 0) if self._planar else row
+        direct = place.dtype == np.float32
+        values = place if direct else self._levels
         gain = normalised(crop[:, ::-1] if flip else crop, values)
+        if self._told is not None and not self._told_nothing:
+            np.subtract(values, np.asarray(self._told.mean, np.float32), out=values)
+            np.divide(values, np.asarray(self._told.std, np.float32), out=values)
         if not direct:
-            if self._told is not None:
-                np.subtract(values, np.asarray(self._told.mean, np.float32), out=values)
-                np.divide(values, np.asarray(self._told.std, np.float32), out=values)
-            row[...] = values.transpose(2, 0, 1) if self._planar else values
+            place[...] = values
         return gain
 
     @property

@@ -6,7 +6,7 @@ What it needs: one crop as input and an output with the role ``points``. What it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -22,8 +22,8 @@ from tracker.config import EngineName, Precision
 from tracker.errors import NetworkAssetError, TrackerError
 from tracker.face_model.head_points import landmark_embedding
 from tracker.face_model.store import load_face_model
-from tracker.landmarks.brightness import normalised
-from tracker.landmarks.crop import Cropper, Roi
+from tracker.landmarks.crop import Roi
+from tracker.landmarks.crop_network import crops_for
 from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
 from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS, SET_NAME
 from tracker.types import Float32, ImageRGB, Landmarks
@@ -36,7 +36,7 @@ _LEAST_VISIBLE: Final = 0.1
 
 
 class HeaderEncoder:
-    """A network file with a header as a ``LandmarkEncoder``.
+    """A network file with a header as a ``BatchEncoder``; crops are cut on the GPU where an ``.engine`` runs there.
 
     Args:
         path: an ``.onnx`` file, or an ``.engine`` that ``engines build`` made of one.
@@ -75,16 +75,39 @@ class HeaderEncoder:
         scores = self._output("scores") or self._output("expression")
         self._hint = scores if scores is not None and self._width(scores) == len(ARKIT_NAMES) else None
         self.outer_eye_corners = _eye_corners(header, path)
-        self._cropper = Cropper(self._size)
+        self._engine.network = header
+        self._crops = crops_for(self._engine)
         self.last_timing: dict[str, float] = {}
 
     def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
         """See ``LandmarkEncoder.encode``."""
-        start = perf_counter()
-        self._fill(self._cropper.cut(image, roi))
-        cropped = perf_counter()
-        results = self._engine.run()
-        found = perf_counter()
+        (encoded,) = self.encode_all(image, [roi], scores)
+        return encoded
+
+    def encode_all(self, image: ImageRGB, rois: Sequence[Roi], scores: bool = True) -> list[Encoded]:
+        """See ``BatchEncoder.encode_all``."""
+        self.last_timing = {}
+        encoded: list[Encoded] = []
+        # Outputs of networks that take one crop need not have an axis for it.
+        step = self._engine.batch.maximum
+        for first in range(0, len(rois), step):
+            part = rois[first : first + step]
+            start = perf_counter()
+            outputs, _ = self._crops.run(image, part)
+            found = perf_counter()
+            for row, roi in enumerate(part):
+                results = tuple(output[row : row + 1] for output in outputs) if step > 1 else outputs
+                encoded.append(self._read(results, roi, scores))
+            spent = {
+                "crop": self._crops.last_crop_ms,
+                "landmarks": (found - start) * 1e3 - self._crops.last_crop_ms,
+                "reading": (perf_counter() - found) * 1e3,
+            }
+            self.last_timing = {stage: self.last_timing.get(stage, 0.0) + ms for stage, ms in spent.items()}
+        return encoded
+
+    def _read(self, results: tuple[NDArray[Any], ...], roi: Roi, scores: bool) -> Encoded:
+        """What a network's outputs say about the face in ``roi``."""
         in_crop = self._in_crop(results)
         points = roi.to_image(in_crop, self._size)
         sigma = self._sigma(results, len(points)) * np.float32(roi.size)
@@ -92,11 +115,6 @@ class HeaderEncoder:
         hint = None
         if scores and self._hint is not None and presence >= PRESENT:
             hint = np.clip(self._value(results, self._hint).reshape(-1), 0.0, 1.0).astype(np.float32)
-        self.last_timing = {
-            "crop": (cropped - start) * 1e3,
-            "landmarks": (found - cropped) * 1e3,
-            "reading": (perf_counter() - found) * 1e3,
-        }
         return Encoded(Landmarks(self.set_name, points, sigma), presence, hint)
 
     def _checked_input(self, path: Path) -> int:
@@ -105,33 +123,18 @@ class HeaderEncoder:
         if len(specs) != 1 or len(given) != 1 or given[0].kind != "crop" or given[0].name != specs[0].name:
             raise NetworkAssetError(f"{path} must take one crop, got {', '.join(map(str, specs))}")
         (crop,) = given
-        expected = (1, 3, crop.size, crop.size) if crop.layout == "NCHW" else (1, crop.size, crop.size, 3)
-        if specs[0].shape != expected or crop.colour != "RGB":
-            raise NetworkAssetError(f"{path} must take an RGB crop of shape {expected}, got {specs[0]} {crop.colour}")
-        buffer = self._engine.buffers[crop.name][0]
-        self._buffer: NDArray[Any] = buffer.transpose(1, 2, 0) if crop.layout == "NCHW" else buffer
-        self._shift = np.array(crop.mean, np.float32)
-        self._scale = np.float32(1.0) / np.array(crop.std, np.float32)
-        self._plain = not self._shift.any() and bool(np.all(self._scale == 1.0))
-        self._scratch = np.empty((crop.size, crop.size, 3), np.float32)
+        expected = (3, crop.size, crop.size) if crop.layout == "NCHW" else (crop.size, crop.size, 3)
+        if specs[0].shape[1:] != expected or crop.colour != "RGB":
+            raise NetworkAssetError(f"{path} must take RGB crops of shape {expected}, got {specs[0]} {crop.colour}")
         return crop.size
-
-    def _fill(self, crop: ImageRGB) -> None:
-        if self._buffer.dtype != np.float32:
-            normalised(crop, self._scratch)
-            np.multiply(self._scratch - self._shift, self._scale, out=self._buffer, casting="same_kind")
-            return
-        normalised(crop, self._buffer)
-        if not self._plain:
-            np.subtract(self._buffer, self._shift, out=self._buffer)
-            np.multiply(self._buffer, self._scale, out=self._buffer)
 
     def _output(self, role: str) -> OutputHeader | None:
         output = self._header.output(role)
         return output if output is not None and output.name in self._outputs else None
 
     def _width(self, output: OutputHeader) -> int:
-        return int(np.prod(self._engine.outputs[self._outputs[output.name]].shape))
+        shape = self._engine.outputs[self._outputs[output.name]].shape
+        return int(np.prod(shape)) // self._engine.batch.maximum
 
     def _value(self, results: tuple[NDArray[Any], ...], output: OutputHeader) -> Float32:
         value: Float32 = results[self._outputs[output.name]].astype(np.float32)
