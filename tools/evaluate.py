@@ -36,6 +36,7 @@ from rich.table import Table
 
 from tools.evaluation import (
     conditions,
+    encoder_picture,
     encoders,
     expressions,
     flame,
@@ -148,6 +149,8 @@ def run_appearance(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_encoders(args: argparse.Namespace) -> dict[str, Any]:
+    if args.picture is not None:
+        encoder_picture.draw(tuple(args.encoders), args.picture)
     return encoders.evaluate(load_face_model(args.face_model), args.encoders, parts=args.parts, quick=args.quick)
 
 
@@ -283,6 +286,9 @@ def _parser() -> argparse.ArgumentParser:
         if name == "encoders":
             question.add_argument("--parts", nargs="+", choices=encoders.PARTS, default=encoders.PARTS)
             question.add_argument("--encoders", nargs="+", choices=ENCODERS, default=ENCODERS)
+            question.add_argument(
+                "--picture", type=Path, metavar="FILE", help="draw covered faces as the encoders see them"
+            )
         if name == "synthetic":
             question.add_argument("--people", type=int, default=2, help="people of each kind (default 2)")
             question.add_argument("--every", type=int, default=1, metavar="N", help="keep every Nth frame (default 1)")

@@ -9,11 +9,11 @@ from typing import Any, Final, Literal, get_args
 
 from tracker.errors import ConfigError
 
-EncoderName = Literal["mediapipe", "light"]
+EncoderName = Literal["mediapipe", "light", "own"]
 EngineName = Literal["auto", "openvino", "onnxruntime", "litert", "tensorrt", "torch"]
 Precision = Literal["auto", "f32", "f16", "bf16"]
 Photometric = Literal["auto", "on", "off"]
-ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light")
+ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light", "own")
 PHOTOMETRIC: Final[tuple[Photometric, ...]] = ("auto", "on", "off")
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
@@ -24,7 +24,8 @@ class TrackerConfig:
     """Settings of the tracking itself (not of sources or publishing)."""
 
     encoder: str = "mediapipe"
-    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair; or an ``.onnx`` or
+    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair;
+    ``own``: the tracker's own network with sigma and visibility (docs/encoder.md); or an ``.onnx`` or
     ``.engine`` file whose header makes it an encoder (docs/training.md)."""
     face_model: str = "builtin"
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
@@ -95,7 +96,8 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--encoder", default="mediapipe", metavar="NAME|PATH",
         help="networks that find the landmarks: 'mediapipe' (default) has 478 points and expression scores, 'light' is a smaller "
-        "pair; or a file by `trainer export` or `engines build`",
+        "pair, 'own' is this project's network, which says how sure it is of each point (docs/encoder.md); or a file by "
+        "`trainer export` or `engines build`",
     )  # fmt: skip
     group.add_argument(
         "--face-model", default="builtin", metavar="NAME|PATH",

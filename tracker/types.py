@@ -70,6 +70,8 @@ class Landmarks:
     """(N, 3): x, y in image pixels and relative depth z in pixels (smaller is nearer)."""
     sigma: Float32
     """(N,) standard deviation of the x and y error of each point, in pixels."""
+    visibility: Float32 | None = None
+    """(N,) probability that each point is in sight, not behind a hand, hair or the face itself; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,5 +13,10 @@ def encoder(networks: Path) -> LandmarkEncoder:
 
 
 @pytest.fixture(scope="session")
+def own_encoder(networks: Path) -> LandmarkEncoder:
+    return create_encoder("own")
+
+
+@pytest.fixture(scope="session")
 def light_encoder(networks: Path) -> LandmarkEncoder:
     return create_encoder("light")

@@ -16,7 +16,7 @@ SMILE = Roi(282.5, 287.6, 337.2, -0.03)
 """Where the face is in single_face.jpg."""
 
 
-@pytest.fixture(params=["encoder", "light_encoder"])
+@pytest.fixture(params=["encoder", "light_encoder", "own_encoder"])
 def any_encoder(request: pytest.FixtureRequest) -> LandmarkEncoder:
     return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
 

@@ -238,6 +238,8 @@ class FaceFitter:
         landmarks = observation.landmarks
         order = self._points.order
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
+        if landmarks.visibility is not None:
+            precision = lowered(precision, 1.0 - landmarks.visibility[order])
         if covering is not None:
             precision = lowered(precision, gated(covering.landmarks[order], self._doubt))
         if self._mapped is None:

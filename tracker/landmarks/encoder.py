@@ -76,8 +76,8 @@ def sigmoid(logit: float) -> float:
 def create_encoder(
     name: str = "mediapipe", threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
 ) -> LandmarkEncoder:
-    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores), ``light`` (cheaper, no scores), or a
-    network file with a header.
+    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores), ``light`` (cheaper, no scores),
+    ``own`` (with sigma and visibility of its own), or a network file with a header.
 
     Raises:
         ConfigError: unknown name.
@@ -91,6 +91,10 @@ def create_encoder(
         from tracker.landmarks.light import LightEncoder
 
         return LightEncoder(threads=threads, precision=precision, engine=engine)
+    if name == "own":
+        from tracker.landmarks.own import OwnEncoder
+
+        return OwnEncoder(threads=threads, precision=precision, engine=engine)
     if is_network_file(name):
         from tracker.landmarks.header_encoder import HeaderEncoder
 

@@ -11,43 +11,19 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Final
 
-import numpy as np
-
-from tracker.arkit import ARKIT_INDEX, ARKIT_NAMES
 from tracker.config import EngineName, Precision
 from tracker.landmarks.crop import Roi
-from tracker.landmarks.crop_network import MOST_CROPS, DeviceCrops, open_crop_network
+from tracker.landmarks.crop_network import DeviceCrops, open_crop_network
 from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
+from tracker.landmarks.scores import ExpressionScorer, hint
 from tracker.landmarks.sigma import SigmaModel
-from tracker.networks import open_network
-from tracker.types import Float32, ImageRGB, Landmarks
+from tracker.types import ImageRGB, Landmarks
 
 SET_NAME: Final = "mediapipe478"
 POINTS: Final = 478
 OUTER_EYE_CORNERS: Final = (33, 263)
 
 CROP_SIZE: Final = 256
-
-# The expression network's input, in its order: contours of face, brows, eyes, nose and lips, and all iris points.
-BLENDSHAPE_POINTS: Final = np.array([
-    0, 1, 4, 5, 6, 7, 8, 10, 13, 14, 17, 21, 33, 37, 39, 40, 46, 52, 53, 54, 55, 58, 61, 63, 65, 66, 67, 70, 78, 80,
-    81, 82, 84, 87, 88, 91, 93, 95, 103, 105, 107, 109, 127, 132, 133, 136, 144, 145, 146, 148, 149, 150, 152, 153,
-    154, 155, 157, 158, 159, 160, 161, 162, 163, 168, 172, 173, 176, 178, 181, 185, 191, 195, 197, 234, 246, 249, 251,
-    263, 267, 269, 270, 276, 282, 283, 284, 285, 288, 291, 293, 295, 296, 297, 300, 308, 310, 311, 312, 314, 317, 318,
-    321, 323, 324, 332, 334, 336, 338, 356, 361, 362, 365, 373, 374, 375, 377, 378, 379, 380, 381, 382, 384, 385, 386,
-    387, 388, 389, 390, 397, 398, 400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477,
-])  # fmt: skip
-
-# Its output is alphabetical after a score for the neutral face; tongueOut is not among it.
-_SCORED: Final = tuple(sorted(set(ARKIT_NAMES) - {"tongueOut"}))
-_SCORE_TO_ARKIT: Final = np.array([ARKIT_INDEX[name] for name in _SCORED])
-# Subtracted from points in crop pixels, and multiplied with: centred and small, so that bf16 keeps their differences; the
-# network itself takes out position and scale.
-_SCORER_RANGE: Final = (CROP_SIZE / 2, 4 / CROP_SIZE)
-_TONGUE_OUT: Final = ARKIT_INDEX["tongueOut"]
-_JAW_OPEN: Final = ARKIT_INDEX["jawOpen"]
-# Score of jawOpen from which on the mouth is open enough to show a tongue.
-_TONGUE_JAW_OPEN: Final = 0.2
 
 
 class MediaPipeEncoder:
@@ -78,13 +54,9 @@ class MediaPipeEncoder:
         self._landmarker = open_crop_network(
             "face_landmarks_detector.tflite", precision=precision, threads=threads, engine=engine
         )
-        self._scorer = open_network(
-            "face_blendshapes.tflite", precision=precision, threads=threads, engine=engine, rows=MOST_CROPS
-        )
-        (self._scorer_input,) = self._scorer.buffers.values()
+        self._scorer = ExpressionScorer(precision, threads, engine)
         if isinstance(self._landmarker, DeviceCrops):
-            picks = 3 * BLENDSHAPE_POINTS[:, None] + np.arange(2)
-            self._landmarker.follow_with(self._scorer, 0, picks, *_SCORER_RANGE)
+            self._scorer.run_behind(self._landmarker, 0)
         self._sigma = sigma or SigmaModel.load("mediapipe")
         self.last_timing: dict[str, float] = {}
 
@@ -109,8 +81,8 @@ class MediaPipeEncoder:
             landmarks.append(Landmarks(SET_NAME, points, self._sigma.predict(points, roi, presence, float(gain))))
         finished = perf_counter()
         shown = [row for row, presence in enumerate(presences) if scores and presence >= PRESENT]
-        values = scored_too[0].reshape(len(rois), -1)[shown] if scored_too else self._scores(in_crops[shown])
-        hints = {row: _hint(found, float(tongues.flat[row])) for row, found in zip(shown, values, strict=True)}
+        values = scored_too[0].reshape(len(rois), -1)[shown] if scored_too else self._scorer.scores(in_crops[shown])
+        hints = {row: hint(found, float(tongues.flat[row])) for row, found in zip(shown, values, strict=True)}
         scored = perf_counter()
         self.last_timing = {
             "crop": self._landmarker.last_crop_ms,
@@ -119,24 +91,3 @@ class MediaPipeEncoder:
             "blendshapes": (scored - finished) * 1e3,
         }
         return [Encoded(found, presences[row], hints.get(row)) for row, found in enumerate(landmarks)]
-
-    def _scores(self, in_crops: Float32) -> Float32:
-        """The expression network's scores (N, 52) of points (N, 478, 3) in the crop."""
-        most, (shift, scale) = self._scorer.batch.maximum, _SCORER_RANGE
-        scores = np.empty((len(in_crops), 1 + len(_SCORED)), np.float32)
-        for start in range(0, len(in_crops), most):
-            part = in_crops[start : start + most, BLENDSHAPE_POINTS, :2]
-            rows = self._scorer_input[: len(part)]
-            np.subtract(part, np.float32(shift), out=rows)
-            np.multiply(rows, np.float32(scale), out=rows)
-            (found,) = self._scorer.run(None if self._scorer.batch.fixed else len(part))
-            scores[start : start + len(part)] = found.reshape(len(part), -1)
-        return scores
-
-
-def _hint(scores: Float32, tongue: float) -> Float32:
-    hint = np.zeros(len(ARKIT_NAMES), dtype=np.float32)
-    hint[_SCORE_TO_ARKIT] = scores[1:]
-    # A hand before a closed mouth looks like a tongue to the network: believe it as far as the mouth is open.
-    hint[_TONGUE_OUT] = tongue * min(float(hint[_JAW_OPEN]) / _TONGUE_JAW_OPEN, 1.0)
-    return hint

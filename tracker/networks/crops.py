@@ -74,7 +74,8 @@ def pictures(size: int, count: int) -> NDArray[np.uint8]:
 def score_points(count: int) -> Float32:
     """(N, 146, 2) what the expression network is shown."""
     from tracker.landmarks.crop import roi_around
-    from tracker.landmarks.mediapipe478 import BLENDSHAPE_POINTS, OUTER_EYE_CORNERS
+    from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS
+    from tracker.landmarks.scores import BLENDSHAPE_POINTS
 
     right, left = OUTER_EYE_CORNERS
     shown = []

@@ -81,6 +81,21 @@ class TfliteModule(nn.Module):
         values = self._run((image,), list(self._last_maps.values()))
         return {stride: values[name] for stride, name in self._last_maps.items()}
 
+    def outputs_from(self, stride: int, value: Tensor) -> tuple[Tensor, ...]:
+        """What ``forward`` gives, from the map (B, C, H / stride, W / stride) of ``features`` on: two networks with the same
+        beginning need run it only once.
+
+        Raises:
+            KeyError: ``features`` has no map of that stride.
+        """
+        name = self._last_maps[stride]
+        begin = next(place for place, node in enumerate(self.network.nodes) if node.output == name) + 1
+        values = {name: value}
+        for node in self.network.nodes[begin:]:
+            arguments = [values[key] if key in values else getattr(self, key) for key in node.inputs]
+            values[node.output] = _OPERATORS[node.op](node, self.network.shapes[node.output], *arguments)
+        return tuple(values[key] for key in self.network.outputs)
+
     def parameters_until(self, stride: int) -> list[nn.Parameter]:
         """The parameters that the map of this stride depends on, to keep them as they are while the rest learns.
 

@@ -1,4 +1,4 @@
-"""What the encoder is asked for: points, their relations, sigma, visibility, presence, expression, pose."""
+"""What the encoder is asked for: points, their relations, sigma, visibility, presence, pose."""
 
 from __future__ import annotations
 
@@ -61,17 +61,13 @@ def losses(seen: Seen, batch: Batch) -> dict[str, Tensor]:
         torch.isfinite(batch.visible).float(),
     )
     presence = F.binary_cross_entropy_with_logits(seen.presence.float()[:, 0], batch.present)
-    scored = torch.isfinite(batch.expression).all(dim=1)
-    expression = _mean(
-        _robust(seen.expression.float() - torch.nan_to_num(batch.expression), 0.05).mean(dim=1), scored.float()
-    )
     posed = torch.isfinite(batch.rotation).flatten(1).all(dim=1)
     turn = ((seen.rotation.float() - torch.nan_to_num(batch.rotation)) ** 2).sum(dim=(1, 2))
     rotation = _mean(turn, posed.float())
 
     parts = {
         "place": place, "common": common, "relations": relations, "depth": depth, "likelihood": likelihood, "sight": sight,
-        "presence": presence, "expression": expression, "rotation": rotation,
+        "presence": presence, "rotation": rotation,
     }  # fmt: skip
     total = sum((_WEIGHTS[name] * part for name, part in parts.items()), torch.zeros((), device=points.device))
     return {"loss": total, **parts}
@@ -79,7 +75,7 @@ def losses(seen: Seen, batch: Batch) -> dict[str, Tensor]:
 
 _WEIGHTS: Final = {
     "place": 1.0, "common": 0.5, "relations": 0.4, "depth": 0.15, "likelihood": 0.15, "sight": 0.3, "presence": 0.3,
-    "expression": 0.5, "rotation": 0.5,
+    "rotation": 0.5,
 }  # fmt: skip
 
 

@@ -46,8 +46,6 @@ class Measures:
         if bool(known.any()):
             right = (seen.visibility[row, :POINTS] > 0) == (batch.visible[row, :POINTS] > 0.5)
             self._note(kind, "visibility", 100.0 * float(right[known].float().mean()))
-        if bool(torch.isfinite(batch.expression[row]).all()):
-            self._note(kind, "scores", float((seen.expression[row].float() - batch.expression[row]).abs().mean()))
         if bool(torch.isfinite(batch.rotation[row]).all()):
             self._note(kind, "rotation_deg", _angle_deg(seen.rotation[row].float(), batch.rotation[row]))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from engines.header import InputHeader, NetworkHeader, OutputHeader
@@ -18,6 +17,7 @@ from trainer.data.video import shard as shards
 from trainer.data.video.disguised import DisguiseConfig, DisguisedStream
 from trainer.data.video.shard import Shard
 from trainer.method import Method, Streams, Table
+from trainer.methods.encoder.deployed import DeployedEncoder
 from trainer.methods.encoder.half import halve_weights
 from trainer.methods.encoder.losses import losses
 from trainer.methods.encoder.measures import Measures
@@ -33,9 +33,7 @@ class EncoderMethod(Method[EncoderSettings]):
     """See ``network`` for what is trained, ``trainer.data.video`` for on what."""
 
     name = "encoder"
-    summary = (
-        "the tracker's own encoder: 628 landmarks of the whole head, sigma, visibility, presence, expression, pose"
-    )
+    summary = "the tracker's own encoder: 628 landmarks of the whole head, sigma, visibility, presence, pose"
     settings_class = EncoderSettings
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "smoke": {
@@ -51,7 +49,7 @@ class EncoderMethod(Method[EncoderSettings]):
             "machine": {"workers": 1, "prefetch": 4},
         },
         "gpu": {
-            "method": {"batch": 256, "frozen_stride": 1, "mixed": 20_000, "rendered": 40_000, "blocks": 4},
+            "method": {"batch": 256, "frozen_stride": 4, "mixed": 20_000, "rendered": 40_000, "blocks": 4},
             "optimiser": {"lr": 2e-3, "weight_decay": 1e-3},
             "schedule": {"warmup_steps": 500, "final": 0.01},
             "loop": {
@@ -81,9 +79,8 @@ class EncoderMethod(Method[EncoderSettings]):
         module = EncoderNetwork(HEAD_POINT_COUNT, self.settings.blocks)
         if self.settings.start:
             _take_weights(module, Path(self.settings.start))
-        if self.settings.frozen_stride > 1:
-            for parameter in module.trunk.parameters_until(self.settings.frozen_stride):
-                parameter.requires_grad_(False)
+        for parameter in module.trunk.parameters_until(self.settings.frozen_stride):
+            parameter.requires_grad_(False)
         return module
 
     def streams(self) -> Streams:
@@ -147,13 +144,15 @@ class EncoderMethod(Method[EncoderSettings]):
             outputs=(
                 OutputHeader("points", "points", "fraction"),
                 OutputHeader("log_sigma", "sigma", "log_fraction"),
-                OutputHeader("visibility", "visible", "logit"),
-                OutputHeader("presence", "presence", "logit"),
-                OutputHeader("scores", "scores", "weight"),
+                OutputHeader("visibility", "visible", "probability"),
+                OutputHeader("presence", "presence", "probability"),
+                OutputHeader("published", "other", "fraction"),
+                OutputHeader("tongue", "other", "weight"),
                 OutputHeader("rotation", "rotation", "none"),
             ),
         )
-        return _AsTuple(module), header
+        assert isinstance(module, EncoderNetwork)
+        return DeployedEncoder(module, self.settings.log_sigma_shift), header
 
     def export(self, module: nn.Module, path: Path) -> None:
         """Write ``deployed`` as ONNX with its weights in half precision, checked against torch before they are halved."""
@@ -178,14 +177,3 @@ def _take_weights(module: nn.Module, path: Path) -> None:
     if not fitting:
         raise ConfigError(f"{path} is a checkpoint of another network: nothing of it fits; leave method.start away")
     module.load_state_dict(fitting, strict=False)
-
-
-class _AsTuple(nn.Module):
-    """The network with its outputs as exporters want them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.clone(value) for value in self.network(image))

@@ -1,10 +1,9 @@
 """The tracker's own encoder: MediaPipe's landmark trunk (Apache-2.0), fine-tuned, with a head that sees the whole face at once.
 
 The trunk answers landmarks as it always did. A second branch takes its maps at strides 16 and 32, mixes all places of the face
-with each other, and adds what follows from the whole: corrections to the landmarks, how sure each is, head pose, expression. A
-landmark under a hand can only be told from the rest of the face, which the trunk's local filters see late. Whether a point is in
-sight is a matter of its own place: that is read from a map at stride 8, where the point is found.
-
+with each other, and adds what follows from the whole: corrections to the landmarks, how sure each is, head pose. A landmark under
+a hand can only be told from the rest of the face, which the trunk's local filters see late. Whether a point is in sight is a
+matter of its own place: that is read from a map at stride 8, where the point is found.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ class Seen(NamedTuple):
     """(B, N) logit that the point is in sight."""
     presence: Tensor
     """(B, 1) logit that there is a face."""
-    expression: Tensor
-    """(B, 52) in 0..1."""
     rotation: Tensor
     """(B, 3, 3) head axes to the axes of a camera that looks at the crop's centre."""
 
@@ -95,11 +92,9 @@ class EncoderNetwork(nn.Module):
         self.local = nn.Sequential(nn.PReLU(24), nn.Conv2d(24, _LOCAL, 3, padding=1))
         self.local_sight, self.local_sigma = nn.Linear(_LOCAL, 1, bias=False), nn.Linear(_LOCAL, 1, bias=False)
         self.presence = nn.Linear(256, 1)
-        self.expression = nn.Linear(256, 52)
         self.turn = nn.Linear(256, 6)
         for layer, scale in (
             (self.offset, 0.0), (self.log_sigma, 0.1), (self.visibility, 0.1), (self.presence, 0.0), (self.turn, 0.1),
-            (self.expression, 0.3),
         ):  # fmt: skip
             with torch.no_grad():
                 layer.weight.mul_(scale)
@@ -107,13 +102,16 @@ class EncoderNetwork(nn.Module):
         with torch.no_grad():
             self.log_sigma.bias.fill_(-4.6)
             self.visibility.bias.fill_(2.0)
-            self.expression.bias.fill_(-2.0)
             self.local_sigma.weight.zero_()
             self.told.weight.zero_()
             # A face that looks into the camera: half a turn about x.
             self.turn.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, -1.0, 0.0]))
 
     def forward(self, image: Tensor) -> Seen:
+        return self.seen_and_maps(image)[0]
+
+    def seen_and_maps(self, image: Tensor) -> tuple[Seen, dict[int, Tensor]]:
+        """The answer, and the trunk's maps by stride."""
         (old, presence, _), maps = self.trunk.outputs_and_features(image)
         batch = image.shape[0]
         cells = torch.cat([self.fine(maps[16]), self.coarse(maps[32])], dim=1).flatten(2).transpose(1, 2)
@@ -125,14 +123,14 @@ class EncoderNetwork(nn.Module):
         if self.head is not None:
             points = torch.cat([points, self.head(whole).reshape(batch, self.head_points, 3)], dim=1)
         local = self._at(points, maps[8], mixed)
-        return Seen(
+        seen = Seen(
             points,
             self.log_sigma(whole) + self.local_sigma(local)[..., 0],
             self.visibility(whole) + self.local_sight(local)[..., 0],
             presence.reshape(batch, 1) + self.presence(whole),
-            torch.sigmoid(self.expression(whole)),
             _rotation(self.turn(whole)),
         )
+        return seen, maps
 
     def _at(self, points: Tensor, fine: Tensor, mixed: Tensor) -> Tensor:
         """(B, N, _LOCAL) what lies where the points are; the points themselves do not learn from it."""

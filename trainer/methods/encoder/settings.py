@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trainer.settings import Settings, ranged
 
@@ -14,9 +15,10 @@ class EncoderSettings(Settings):
     batch: int = ranged(32, 1, 4096)
     blocks: int = ranged(3, 1, 16)
     """Mixing blocks of the second branch."""
-    frozen_stride: int = ranged(4, 1, 128)
-    """The trunk up to this stride stays as it is: its maps are large and general. 1: all of it learns."""
-    trunk_rate: float = ranged(0.2, 0.0, 10.0)
+    frozen_stride: Literal[4, 8, 16, 32] = 8
+    """The trunk up to this stride stays as it was published: its maps are large and general, and what is deployed shares the
+    first two of them with the published network."""
+    trunk_rate: float = ranged(0.12, 0.0, 10.0)
     """Learning rate of the trunk, as a multiple."""
     start: str = ""
     """Checkpoint of an earlier run to take the weights from, as far as they fit; empty: the trunk as it was published."""
@@ -28,6 +30,9 @@ class EncoderSettings(Settings):
     """Crops of people who do not exist, blended from the real ones."""
     rendered: int = ranged(2600, 0, 10_000_000)
     """Rendered crops."""
+    log_sigma_shift: float = 0.0
+    """Added to the deployed network's log sigma: errors against photographs' points, not the teacher's, are what counts
+    (`python tools/evaluate.py encoders --parts sigma`)."""
     real_share: float = ranged(0.35, 0.0, 1.0)
     mixed_share: float = ranged(0.40, 0.0, 1.0)
     rendered_share: float = ranged(0.25, 0.0, 1.0)

@@ -1,0 +1,56 @@
+"""What is deployed: the trained encoder and, behind the same first stages, the published network that it started from.
+
+The published network has seen far more faces than can be had here, and shows lids and lips more sharply; the trained one keeps
+the face where it is when something covers it. Whoever runs them puts the two together (``tracker.landmarks.own``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from tracker.networks import locate
+from trainer.methods.encoder.network import CROP, POINTS, TRUNK, EncoderNetwork
+from trainer.networks.tflite_graph import TfliteModule
+
+SHARED_STRIDE: Final = 4
+"""Up to here the trunk is the published one."""
+_LEAST_BELIEF: Final = 0.55
+"""Of the presence, where the published network sees no face: enough to go on following one behind a hand, too little to start
+with (``tracker.detection.follow``)."""
+
+
+class DeployedEncoder(nn.Module):
+    """Pictures (B, 3, 256, 256) in 0..1 to points (B, N, 3), log sigma (B, N), visibility (B, N), presence (B, 1), the published
+    network's points (B, 478, 3), tongue (B, 1) and rotation (B, 3, 3).
+
+    Raises:
+        ValueError: the first stages of the trunk are not the published ones.
+    """
+
+    def __init__(self, network: EncoderNetwork, log_sigma_shift: float = 0.0) -> None:
+        super().__init__()
+        self.network = network
+        self.published = TfliteModule.from_file(locate(TRUNK))
+        self.log_sigma_shift = log_sigma_shift
+        ours, theirs = (each.parameters_until(SHARED_STRIDE) for each in (network.trunk, self.published))
+        if not all(torch.allclose(a.cpu(), b, atol=1e-5) for a, b in zip(ours, theirs, strict=True)):
+            raise ValueError(
+                f"the trunk was trained below stride {SHARED_STRIDE}, which it shares with the published one"
+            )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        seen, maps = self.network.seen_and_maps(image)
+        published, told_presence, tongue = self.published.outputs_from(SHARED_STRIDE, maps[SHARED_STRIDE])
+        belief = _LEAST_BELIEF + (1.0 - _LEAST_BELIEF) * torch.sigmoid(told_presence.reshape(-1, 1))
+        return (
+            seen.points,
+            seen.log_sigma + self.log_sigma_shift,
+            torch.sigmoid(seen.visibility),
+            torch.sigmoid(seen.presence) * belief,
+            published.reshape(-1, POINTS, 3) / CROP,
+            tongue.reshape(-1, 1),
+            seen.rotation,
+        )
