@@ -178,6 +178,8 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
     from engines.cuda.device import open_device
     from engines.torch_device import TorchDeviceEngine
 
+    # fp32 is fp32: TF32 keeps ten bits, a quarter of a pixel at 256.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return TorchDeviceEngine(path, header, module, open_device())
 
 
