@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +30,9 @@ from trainer.run_folder import RunFolder
 from trainer.run_settings import OptimiserSettings, RunSettings
 from trainer.schedule import done, rate
 from trainer.watch import Watcher
+
+_UNUSED: Final = "Expected to have finished reduction in the prior iteration"
+"""How data-parallel torch complains about weights without gradients."""
 
 Ending = Literal["finished", "time is up", "interrupted", "stopped"]
 
@@ -248,7 +251,7 @@ class Training:
         for position in range(count):
             batch = next(source).to(self.fabric.device)
             with self.fabric.no_backward_sync(self._wrapped, enabled=position < count - 1):
-                losses = self._wrapped(_Carried(batch))
+                losses = self._forward(batch)
                 self.fabric.backward(losses["loss"] / count)
             images += len(batch) * self.fabric.world_size
             sums.add(losses, len(batch) * self.fabric.world_size)
@@ -261,6 +264,19 @@ class Training:
         if self._average is not None:
             self._average.update_parameters(self._module)
         return images
+
+    def _forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses. Raises ``TrainingError`` where processes cannot agree on gradients that some weights never get."""
+        try:
+            losses: dict[str, Tensor] = self._wrapped(_Carried(batch))
+        except RuntimeError as error:
+            if _UNUSED not in str(error):
+                raise
+            raise TrainingError(
+                f"some weights of {self._method.name} have no part in its loss; with several processes that takes "
+                "--set machine.find_unused_parameters=true"
+            ) from None
+        return losses
 
     def _checked_means(self, sums: _Sums) -> dict[str, float]:
         """Means over all processes. Raises ``TrainingError`` when one is not finite."""

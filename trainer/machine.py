@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from trainer.errors import TrainingError
 from trainer.run_settings import RunSettings
@@ -33,7 +34,9 @@ def set_up(settings: RunSettings) -> Fabric:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", str(processes)))
     if gpu and local > torch.cuda.device_count():
         raise TrainingError(f"{local} processes were started, but there are {torch.cuda.device_count()} GPUs")
-    options: dict[str, Any] = {"strategy": "ddp"} if processes > 1 else {}
+    options: dict[str, Any] = {}
+    if processes > 1:
+        options["strategy"] = DDPStrategy(find_unused_parameters=settings.machine.find_unused_parameters)
     if gpu:
         torch.set_float32_matmul_precision("high")
     fabric = Fabric(

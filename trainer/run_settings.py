@@ -59,6 +59,8 @@ class MachineSettings(Settings):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     threads: int | None = ranged(None, 1, 1024)
     """CPU threads of torch; none: torch decides."""
+    find_unused_parameters: bool = False
+    """With several processes: look in each step for weights that had no part in the loss, which would otherwise end the run."""
     workers: int = ranged(0, 0, 256)
     """Processes that make batches; 0: one thread beside the training."""
     prefetch: int = ranged(2, 1, 64)

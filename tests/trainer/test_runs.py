@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -233,6 +235,39 @@ def test_two_processes_train_on_different_data_and_end_with_the_same_weights(tmp
         session.resume(run, ["loop.steps=8"])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, to save them the import of torch")
+def test_weights_without_a_part_in_the_loss_are_told_of_in_several_processes(tmp_path: Path) -> None:
+    def refused() -> None:
+        with pytest.raises(TrainingError, match=r"some weights of toy .* --set machine.find_unused_parameters=true"):
+            fit(tmp_path / "refused", "method.kind=idle")
+
+    _in_two_processes(tmp_path, refused)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torchrun_starts_the_processes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "trainer"]
+    command += [
+        "fit",
+        TOY,
+        "--preset",
+        "smoke",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+        "--set",
+        "machine.device=cpu",
+    ]
+    command += ["--set", "method.kind=idle", "--set", "machine.find_unused_parameters=true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(tmp_path / "run")
+    kept = checkpoint.load(run.last)
+    assert (kept.step, kept.images, len(kept.random)) == (6, 6 * 2 * 4, 2)
+    assert [line["step"] for line in run.history() if line["kind"] == "evaluation"] == [3, 6]
+
+
 def _in_two_processes(folder: Path, work: Callable[[], object]) -> None:
     """As torchrun would start them."""
     port = _free_port()
@@ -254,7 +289,7 @@ def _in_two_processes(folder: Path, work: Callable[[], object]) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
         process.kill()
     errors = [path.read_text() for path in folder.glob("error_*")]
     assert [process.exitcode for process in processes] == [0, 0], "\n".join(errors)

@@ -22,7 +22,7 @@ class ToySettings(Settings):
     batch_size: int = ranged(4, 1, 64)
     width: int = ranged(4, 1, 64)
     dropout: float = ranged(0.2, 0.0, 0.9)
-    kind: Literal["plain", "broken"] = "plain"
+    kind: Literal["plain", "broken", "idle"] = "plain"
 
 
 class SquareStream(Stream):
@@ -63,6 +63,17 @@ class _Network(nn.Module):
         return points[:, None]
 
 
+class _Idle(nn.Module):
+    """Weights that nothing depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values
+
+
 class _Deployed(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -82,7 +93,10 @@ class Toy(Method[ToySettings]):
     best = ("all", "error")
 
     def build(self) -> nn.Module:
-        return _Network(self.settings.width, self.settings.dropout)
+        network = _Network(self.settings.width, self.settings.dropout)
+        if self.settings.kind == "idle":
+            network.layers.append(_Idle())
+        return network
 
     def streams(self) -> Streams:
         size = self.settings.batch_size

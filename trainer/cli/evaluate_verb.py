@@ -14,7 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_which(parser)
     add_set(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.epilog = "examples:\n  trainer evaluate dense_landmarks\n  trainer evaluate runs/x --checkpoint last --json"
+    parser.epilog = """examples:
+  trainer evaluate dense_landmarks                            its newest run, best checkpoint
+  trainer evaluate runs/dense_landmarks/20260101-120000-run --checkpoint last
+  trainer evaluate dense_landmarks --json > result.json       {"rows": {ROW: {METRIC: value}}, "notes": [...]}
+
+Rows are subsets of the validation data (all, parts of the face, turns of the head ...), columns are metrics. The data is what
+the run's config.json says; --set changes that, such as method.data.folder=DIR.
+"""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ examples:
   trainer prepare dense_landmarks --preset gpu
   trainer prepare synthetic --skins me.mp4 friends/*.jpg --places holidays/*.jpg
                                       unwrap people's skins and cut backgrounds, for all synthetic faces from now on
+  trainer prepare synthetic --heads ict                       draw ICT-FaceKit's heads too, imported with `tracker models import`
   trainer prepare synthetic --skins me.mp4 --pack assets/     the same, into a folder that goes to a GPU machine
   trainer prepare synthetic --sheet sheet.png                 look at what is rendered
   trainer prepare synthetic --gap                             where MediaPipe's network sees points elsewhere than the labels
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     faces.add_argument(
         "--places", nargs="+", type=Path, default=[], metavar="PATH", help="videos and pictures for backgrounds alone"
+    )
+    faces.add_argument(
+        "--heads",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="imported face models whose heads are drawn as well (ict)",
     )
     faces.add_argument("--pack", type=Path, metavar="DIR", help="write the assets here instead of the user's cache")
     faces.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet with and without landmarks")
@@ -53,9 +61,9 @@ def _synthetic(args: argparse.Namespace) -> int:
     from trainer.data.synthetic.library import ARCHIVE, default_folder, prepare_assets
 
     folder = args.pack or default_folder()
-    looks_only = (args.sheet is not None or args.gap) and not (args.skins or args.places)
+    looks_only = (args.sheet is not None or args.gap) and not (args.skins or args.places or args.heads)
     if not looks_only:
-        archive = prepare_assets(folder, args.skins, args.places, progress=print)
+        archive = prepare_assets(folder, args.skins, args.places, progress=print, heads=args.heads)
         print(f"{archive}  {archive.stat().st_size / 1e6:.1f} MB")
     assets = str(folder) if (folder / ARCHIVE).is_file() else None
     if args.sheet is not None:

@@ -10,7 +10,12 @@ from trainer.cli.arguments import add_run
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_run(parser)
-    parser.epilog = "example:\n  trainer report dense_landmarks"
+    parser.epilog = """examples:
+  trainer report dense_landmarks                              its newest run; prints the page's path
+  trainer report runs/dense_landmarks/20260101-120000-run
+
+The page is one file without outside parts. A run that goes on can be looked at, too: `tensorboard --logdir runs` shows it live.
+"""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -134,14 +134,14 @@ def test_a_run_from_fit_to_onnx(crops: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_prepare_renders_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.methods.dense_landmarks.data.cache_dir", lambda *parts: tmp_path.joinpath(*parts))
-    sets = ["method.data.train_crops=32", "method.data.validation_crops=32", "method.batch_size=16"]
+    sets = ["method.data.train_crops=8", "method.data.validation_crops=8", "method.batch_size=8"]
     method = layered("dense_landmarks", "smoke", None, sets).method
     first = method.prepare()
     assert set(first) == {"train", "validation"} and first["train"] != first["validation"]
     assert method.prepare() == first
     streams = method.streams()
     batch = streams.train.batch(0)
-    assert batch.points.shape == (16, 101, 3)
+    assert batch.points.shape == (8, 101, 3)
     known = batch.points[..., :2][batch.present > 0.5]
     assert ((known > -0.5) & (known < 1.5)).float().mean() > 0.95
 

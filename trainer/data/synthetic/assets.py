@@ -1,4 +1,4 @@
-"""What renders are made of besides geometry: skins, eyes, hair, backgrounds."""
+"""What renders are made of besides geometry: heads, skins, eyes, hair, backgrounds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.face_model.model import FaceModel
 from tracker.rendering.skin import SKIN_PX, Complexion, paint_face
+from trainer.data.synthetic.heads import CarriedHead
 
 UInt8 = NDArray[np.uint8]
 
@@ -31,6 +32,8 @@ class Assets:
     """(1024, 1024) structure of hair in the skins' chart."""
     backgrounds: UInt8
     """(G, H, W, 3) sRGB pictures without faces."""
+    heads: tuple[CarriedHead, ...] = ()
+    """Face models beside the built-in one."""
     origin: tuple[str, ...] = ()
     """Where each skin comes from: ``painted``, or the name of a file."""
 
@@ -59,7 +62,7 @@ def painted_assets(model: FaceModel, count: int = _PAINTED, seed: int = 0) -> As
         np.stack(eyes),
         strands,
         np.zeros((0, 8, 8, 3), np.uint8),
-        ("painted",) * count,
+        origin=("painted",) * count,
     )
 
 

@@ -24,6 +24,8 @@ class SyntheticConfig:
     device: str = "cpu"
     assets: str | None = None
     """Folder that ``trainer prepare synthetic --pack`` wrote; the user's cache if None."""
+    heads: str | None = None
+    """Heads to draw, comma-separated, each as often: ``builtin``, and imported ones that the assets hold; all of them if None."""
     identity_sigma: float = 0.9
     """Spread of identity coefficients; the population's is 1."""
     large_poses: float = 0.35
@@ -33,7 +35,7 @@ class SyntheticConfig:
     accessories: float = 0.75
     """Share with hair of their own, headgear or glasses."""
     negatives: float = 0.06
-    """Share of crops without a face."""
+    """Share of crops without a face, or with little of one at their edge."""
     degrade: bool = True
     """Blur, noise, compression and the like, as cameras add them."""
     jitter: float = 1.0

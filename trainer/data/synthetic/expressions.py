@@ -1,13 +1,17 @@
 """Expressions as faces make them: a few acts at a time, both sides together, lids and gaze always.
 
 An act is a group of ARKit weights that occur together, with their usual proportions. Most faces are at rest or do one to three
-things; a share is drawn without such sense, so that corners of the space are seen as well.
+things; a share is drawn without such sense, so that corners of the space are seen as well. Another share is drawn from what
+tracked people were recorded to do: strengths by their quantiles, together as their ranks go together (a Gaussian copula).
 """
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -45,6 +49,8 @@ _SIDEWAYS_CHANCE: Final = 0.12
 _ASYMMETRY: Final = 0.10
 _ONE_SIDED: Final = 0.10
 _SENSELESS: Final = 0.12
+_RECORDED: Final = 0.3
+_STATISTICS: Final = Path(__file__).with_name("recorded_expressions.npz")
 GAZE_YAW_RAD: Final = 0.61
 GAZE_PITCH_RAD: Final = 0.44
 """Turn of the eyes at full weight, about what the built-in head drives; only proportions matter here."""
@@ -80,9 +86,33 @@ def sample_expressions(count: int, generator: Generator) -> Tensor:
     weights = torch.where(senseless[:, None], sparse, weights)
     weights += 0.04 * uniform(count, len(ARKIT_NAMES)) * _resting()
     _eyes(weights, generator)
+    recorded = uniform(count) < _RECORDED
+    weights = torch.where(recorded[:, None], sample_recorded(count, generator), weights)
     jaw, close = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
     weights[:, close] = torch.minimum(weights[:, close], weights[:, jaw])
     return weights.clamp(0.0, 1.0)
+
+
+def sample_recorded(count: int, generator: Generator) -> Tensor:
+    """Weights (count, 52) with the quantiles and the correlation of ranks that ``tools/record_expressions.py`` found."""
+    levels, quantiles, root = _statistics()
+    scores = torch.randn(count, len(ARKIT_NAMES), generator=generator) @ root.T
+    rank = torch.special.ndtr(scores)
+    step = torch.searchsorted(levels, rank).clamp(1, len(levels) - 1)
+    share = (rank - levels[step - 1]) / (levels[step] - levels[step - 1])
+    low, high = quantiles.T.gather(0, step - 1), quantiles.T.gather(0, step)
+    return torch.lerp(low, high, share)
+
+
+@cache
+def _statistics() -> tuple[Tensor, Tensor, Tensor]:
+    """Levels (L,), quantiles (52, L) at them, and a root (52, 52) of the correlation."""
+    with np.load(_STATISTICS) as kept:
+        order = [list(kept["names"]).index(name) for name in ARKIT_NAMES]
+        quantiles = torch.tensor(kept["quantiles"][order].astype(np.float32))
+        correlation = kept["correlation"][np.ix_(order, order)].astype(np.float64)
+        levels = torch.tensor(kept["levels"].astype(np.float32))
+    return levels, quantiles, torch.tensor(np.linalg.cholesky(correlation).astype(np.float32))
 
 
 def _eyes(weights: Tensor, generator: Generator) -> None:

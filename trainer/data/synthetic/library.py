@@ -17,6 +17,7 @@ from tracker.errors import ConfigError
 from tracker.face_model import load_face_model
 from trainer.data.synthetic.assets import Assets, painted_assets
 from trainer.data.synthetic.harvest import harvest
+from trainer.data.synthetic.heads import CarriedHead, carry_head
 
 ARCHIVE: Final = "synthetic_assets.zip"
 _VERSION: Final = 1
@@ -33,25 +34,36 @@ def default_folder() -> Path:
 
 
 def prepare_assets(
-    folder: Path, people: Sequence[Path], places: Sequence[Path], progress: Progress = lambda line: None
+    folder: Path,
+    people: Sequence[Path],
+    places: Sequence[Path],
+    progress: Progress = lambda line: None,
+    heads: Sequence[str] = (),
 ) -> Path:
-    """Make assets from painted skins and from pictures of people, and write them into a folder.
+    """Make assets from painted skins, pictures of people and imported face models, and write them into a folder.
 
     Args:
         folder: of the archive, created if need be.
         people: videos and pictures, one person each, whose skin is unwrapped; they give backgrounds as well.
         places: videos and pictures that give backgrounds only.
         progress: told what is being done.
+        heads: names or files of face models whose population and expressions are drawn beside the built-in head's.
 
     Returns:
         The archive.
 
     Raises:
+        FaceModelError: a head cannot be read or carried over.
         SourceError: a source cannot be read.
         NetworkAssetError: the tracker's networks have not been fetched.
     """
+    builtin = load_face_model()
+    carried = []
+    for name in heads:
+        progress(f"carrying the heads of {name} over")
+        carried.append(carry_head(load_face_model(name), builtin))
     progress("painting skins")
-    painted = painted_assets(load_face_model(), _PAINTED)
+    painted = painted_assets(builtin, _PAINTED)
     skins, hair, backgrounds = list(painted.skins), list(painted.hair_colours), []
     origin: list[str] = ["painted"] * len(skins)
     for index, source in enumerate([*people, *places]):
@@ -74,6 +86,8 @@ def prepare_assets(
         for name, pictures in (("skin", skins), ("eye", list(painted.eyes)), ("background", backgrounds)):
             for index, picture in enumerate(pictures):
                 archive.writestr(f"{name}/{index:03d}.jpg", _encoded(picture))
+        for head in carried:
+            archive.writestr(f"head/{head.name}.npz", head.packed())
         archive.writestr("strands.png", cv2.imencode(".png", painted.strands)[1].tobytes())
     return target
 
@@ -102,6 +116,11 @@ def load_assets(folder: str | Path | None = None) -> Assets:
                 ]
                 for name in ("skin", "eye", "background")
             }
+            heads = [
+                CarriedHead.unpacked(archive.read(entry))
+                for entry in sorted(archive.namelist())
+                if entry.startswith("head/")
+            ]
             strands = cv2.imdecode(np.frombuffer(archive.read("strands.png"), np.uint8), cv2.IMREAD_GRAYSCALE)
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise ConfigError(f"{path} is damaged ({error}); make it again with: trainer prepare synthetic") from error
@@ -112,6 +131,7 @@ def load_assets(folder: str | Path | None = None) -> Assets:
         np.stack(pictures["eye"]),
         np.asarray(strands, np.uint8),
         np.stack(pictures["background"]) if pictures["background"] else empty,
+        tuple(heads),
         tuple(about["origin"]),
     )
 

@@ -66,6 +66,7 @@ class HeadRenderer:
 
     def __init__(self, model: FaceModel, landmark_set: str, assets: Assets, device: torch.device) -> None:
         self.model, self.device = model, device
+        self.embedding = landmark_embedding(model, landmark_set)
         self.head = TorchFaceModel(model).to(device)
         self._normals = NormalField(model.faces, model.vertex_count).to(device)
         self._torso = Torso(model, device)
@@ -76,7 +77,6 @@ class HeadRenderer:
         self._shell = ShellPainter(self.wardrobe, device)
         self._light = HeadLight(model, device)
         self._frame = PointSet(model.faces, model.embedding(LANDMARK_SET)).to(device)
-        self.embedding = landmark_embedding(model, landmark_set)
         self._marks = PointSet(model.faces, self.embedding).to(device)
         self._skins = TextureBank(assets.skins, device)
         self._eyes = TextureBank(assets.eyes, device)

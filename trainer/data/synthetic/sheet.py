@@ -27,7 +27,7 @@ def contact_sheet(batch: Batch) -> NDArray[np.uint8]:
 
 
 def _marked(crop: NDArray[np.uint8], batch: Batch, index: int) -> NDArray[np.uint8]:
-    out = np.ascontiguousarray(crop)
+    out = crop.copy()
     points = batch.points[index, :, :2].cpu().numpy() * len(crop)
     seen = batch.visible[index].cpu().numpy()
     for point, visible in zip(points, seen, strict=True):

@@ -16,6 +16,7 @@ from trainer.data.synthetic.backgrounds import backgrounds
 from trainer.data.synthetic.camera_effects import develop
 from trainer.data.synthetic.config import SyntheticConfig
 from trainer.data.synthetic.expressions import sample_expressions
+from trainer.data.synthetic.heads import Population
 from trainer.data.synthetic.library import load_assets
 from trainer.data.synthetic.lighting import Lights, sample_lights
 from trainer.data.synthetic.looks import Looks, sample_looks
@@ -29,6 +30,11 @@ from trainer.image_formation.shading import sh_basis
 
 _SEED_STEP = 1_000_003
 _HIDES = 0.5
+_STRAYS = 0.35
+"""Share of crops without a face that have gone astray: most of the face lies outside."""
+_STRAY_SHIFT = (0.55, 0.85)
+_LITTLE = 0.4
+"""Crops with fewer of a face's points inside show no face."""
 _THINGS = 0.6
 """Share of crops without a face that show a hand or another thing."""
 
@@ -43,7 +49,7 @@ class SyntheticStream:
         assets: skins and the like; those of the config's folder or the user's cache if None.
 
     Raises:
-        ConfigError: the configuration is out of range, or its assets cannot be read.
+        ConfigError: the configuration is out of range, its assets cannot be read, or hold no such heads.
         FaceModelError: no such landmark set.
     """
 
@@ -53,9 +59,9 @@ class SyntheticStream:
         self.face_model = "builtin"
         self.crop_size = self.config.crop_size
         self._device = torch.device(self.config.device)
-        model = load_face_model()
         self._assets = assets or load_assets(self.config.assets)
-        self._renderer = HeadRenderer(model, self.landmark_set, self._assets, self._device)
+        self._population = Population(load_face_model(), self._assets.heads, self.config.heads)
+        self._renderer = HeadRenderer(self._population.model, self.landmark_set, self._assets, self._device)
         self._occlusions = Occlusions(self._device)
         face = self._assets.skins[:, 300:700, 300:700].astype("float32") / 255.0
         self._skin_colour = torch.tensor((face**2).mean(axis=(1, 2)), device=self._device)
@@ -79,19 +85,20 @@ class SyntheticStream:
         config = self.config
         generator = Generator().manual_seed((config.seed * 4096 + config.worker) * _SEED_STEP + number)
         count = config.batch_size
-        identity = (
-            torch.randn(count, self._renderer.model.identity_count, generator=generator) * config.identity_sigma
-        ).clamp(-3, 3)
         expression = sample_expressions(count, generator)
+        shape, weights, identity = self._population.draw(count, config.identity_sigma, expression, generator)
         poses = sample_poses(count, config, generator)
+        absent = torch.rand(count, generator=generator) < config.negatives
+        stray = absent & (torch.rand(count, generator=generator) < _STRAYS)
+        poses = replace(poses, shift=torch.where(stray[:, None], _far_off(count, generator), poses.shift))
         looks = sample_looks(count, self._assets, generator).to(self._device)
         lights = sample_lights(count, generator).to(self._device)
         size = round(config.crop_size * config.supersample)
         styles = sample_styles(count, looks.hair.cpu(), looks.hairline.cpu() > 0.1, config.accessories, generator)
         behind = backgrounds(count, size, self._backgrounds, generator, self._device)
         rendered = self._renderer.render(
-            identity.to(self._device),
-            expression.to(self._device),
+            shape.to(self._device),
+            weights.to(self._device),
             poses,
             looks,
             styles.to(self._device),
@@ -99,10 +106,11 @@ class SyntheticStream:
             behind,
         )
         linear, visible = self._occluded(rendered, looks, lights, generator)
-        present, linear = self._negatives(linear, behind, generator)
+        linear = self._without_heads(linear, behind, absent & ~stray, generator)
+        gone = absent.to(self._device) & ~(stray.to(self._device) & (_inside(rendered.points) >= _LITTLE))
         image = develop(linear, config.crop_size, config.degrade, generator)
         known = self._labelled(image, rendered, identity, expression, poses, lights.harmonics())
-        return _without_face(replace(known, visible=visible, present=present))
+        return _without_face(replace(known, visible=visible, present=1.0 - gone.float()))
 
     def _occluded(
         self, rendered: Rendered, looks: Looks, lights: Lights, generator: Generator
@@ -117,21 +125,19 @@ class SyntheticStream:
         hidden = sample_image(cover[:, None], rendered.points[..., :2].clamp(-1.0, 2.0) * size)[..., 0] > _HIDES
         return linear, (rendered.visible & ~hidden).float()
 
-    def _negatives(self, linear: Tensor, behind: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Presence (B,), and pictures of which a share shows backgrounds alone, or things before them."""
-        absent = torch.rand(len(linear), generator=generator) < self.config.negatives
-        present = 1.0 - absent.float().to(self._device)
+    def _without_heads(self, linear: Tensor, behind: Tensor, absent: Tensor, generator: Generator) -> Tensor:
+        """Pictures, of which those of ``absent`` (B,) show backgrounds alone, or things before them."""
         rows = torch.nonzero(absent)[:, 0].to(self._device)
         count = len(rows)
         if not count:
-            return present, linear
+            return linear
         where = torch.rand(count, 40, 3, generator=generator).to(self._device) * 0.6 + 0.2
         level = torch.full((count, 3), 0.7, device=self._device)
         skin = self._skin_colour[
             torch.randint(0, len(self._skin_colour), (count,), generator=generator).to(self._device)
         ]
         empty, _ = self._occlusions(behind[rows], where, level, skin, _THINGS, generator)
-        return present, linear.index_copy(0, rows, empty)
+        return linear.index_copy(0, rows, empty)
 
     def _labelled(
         self, image: Tensor, rendered: Rendered, identity: Tensor, expression: Tensor, poses: Poses, light: Tensor
@@ -151,6 +157,20 @@ class SyntheticStream:
             focal=rendered.cameras.focal,
             source=("synthetic",) * count,
         )
+
+
+def _far_off(count: int, generator: Generator) -> Tensor:
+    """Displacements (B, 2) of crops, in their sides, that leave most of a face outside."""
+    direction = torch.randn(count, 2, generator=generator)
+    low, high = _STRAY_SHIFT
+    size = low + (high - low) * torch.rand(count, 1, generator=generator)
+    return direction / direction.abs().amax(1, keepdim=True) * size
+
+
+def _inside(points: Tensor) -> Tensor:
+    """(B,) share of points (B, N, >=2) that lie in the crop."""
+    flat = points[..., :2]
+    return ((flat >= 0.0) & (flat <= 1.0)).all(-1).float().mean(1)
 
 
 def _without_face(batch: Batch) -> Batch:
