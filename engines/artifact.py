@@ -54,6 +54,8 @@ class ArtifactHeader:
     """The command that makes it again."""
     weights: str = ""
     """The .onnx file that has the weights, where they were left out; they are put back from it when this is loaded."""
+    calibration: str = ""
+    """Of int8 engines: ``engines.calibration.Calibration.identity``."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the backend, calibration and accuracy gate have to tell; plain values."""
     payload_bytes: int = 0
@@ -70,6 +72,7 @@ class ArtifactHeader:
             self.batch,
             self.device,
             stripped=bool(self.weights),
+            calibration=self.calibration,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,10 +97,12 @@ def artifact_key(
     device: str,
     *,
     stripped: bool = False,
+    calibration: str = "",
 ) -> str:
     """Twenty hexadecimal digits that name an artifact."""
     parts: tuple[Any, ...] = (model_sha256, backend, backend_version, precision, str(batch), device, FORMAT)
     parts += ("without weights",) if stripped else ()
+    parts += (calibration,) if calibration else ()
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
 
 

@@ -46,7 +46,7 @@ def bench_network(
         bench.progress(f"measuring batch {size}", None)
         for row, timing in zip(made, measure(engines, [given] * len(engines), size, seconds), strict=True):
             row |= {"p50_ms": timing.p50_ms, "p95_ms": timing.p95_ms, "row_ms": timing.p50_ms / size}
-            row |= {"ratio": timing.ratio, "runs": timing.runs}
+            row |= {"cpu_ms": timing.cpu_ms, "ratio": timing.ratio, "cpu_ratio": timing.cpu_ratio, "runs": timing.runs}
     return rows
 
 

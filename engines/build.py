@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,12 @@ from engines.artifact import ArtifactHeader, artifact_key, read_artifact, write_
 from engines.backend import BuildJob, Progress, silent
 from engines.batch import BatchProfile
 from engines.cache import artifact_path, scratch_dir
+from engines.calibration import Calibration
 from engines.engine import Engine
 from engines.errors import EngineError
 from engines.model import Model, read_model
 from engines.precision import Precision, canonical
+from engines.version import own_version
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class BuildOptions:
     threads: int = 1
     strip_weights: bool = False
     """Leave the weights out of the artifact: it is small, and needs the .onnx file at every start. TensorRT only."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """Matters to int8 alone."""
 
     def command(self, model: str) -> str:
         """What to type to get it."""
@@ -50,6 +53,7 @@ class BuildOptions:
         parts += [] if self.batch == BatchProfile() else ["--batch", str(self.batch)]
         parts += ["--for", ",".join(self.targets)] if self.targets else []
         parts += ["--strip-weights"] if self.strip_weights else []
+        parts += self.calibration.arguments() if self.precision == "int8" else []
         return shlex.join(parts)
 
 
@@ -89,14 +93,15 @@ def build_artifact(
             f"{options.backend} on {capability.device_name} does not run {options.precision}; "
             f"use {' or '.join(capability.precisions)}"
         )
+    calibration = options.calibration.identity() if options.precision == "int8" else ""
     key = artifact_key(read.sha256, options.backend, capability.version, options.precision, options.batch, device,
-        stripped=options.strip_weights,
+        stripped=options.strip_weights, calibration=calibration,
     )  # fmt: skip
     target = artifact_path(read.path.stem, options.backend, options.precision, key)
     if not force and _intact(target):
         return target
     if options.precision != "int8":
-        _make(read, read.path, {}, options, target, capability.version, progress, name or str(model))
+        _make(read, read.path, {}, options, target, capability.version, calibration, progress, name or str(model))
         return target
     if quantiser is None:
         raise EngineError(f"{read.path.name}: int8 needs real crops to calibrate with; give --calibrate FILE.npz")
@@ -104,7 +109,7 @@ def build_artifact(
     with tempfile.TemporaryDirectory(prefix="engines-int8-") as folder:
         quantised = Path(folder) / read.path.name
         quantised.write_bytes(content)
-        _make(read, quantised, notes, options, target, capability.version, progress, name or str(model))
+        _make(read, quantised, notes, options, target, capability.version, calibration, progress, name or str(model))
     return target
 
 
@@ -141,6 +146,7 @@ def _make(
     options: BuildOptions,
     target: Path,
     version: str,
+    calibration: str,
     progress: Progress,
     name: str,
 ) -> None:
@@ -176,22 +182,16 @@ def _make(
         outputs=built.outputs,
         network=model.network,
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        built_by=f"facestream-tracker {_own_version()}",
+        built_by=f"facestream-tracker {own_version()}",
         build_s=round(time.perf_counter() - started, 3),
         command=options.command(name),
         weights=str(model.path.resolve()) if options.strip_weights else "",
+        calibration=calibration,
         notes={**notes, **built.notes},
         payload_bytes=len(built.payload),
         payload_sha256=hashlib.sha256(built.payload).hexdigest(),
     )
     write_artifact(target, header, built.payload)
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("facestream-tracker")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def load_artifact(path: Path, threads: int = 1) -> Engine:

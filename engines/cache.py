@@ -53,15 +53,15 @@ def scratch_dir() -> Path:
     return folder
 
 
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file. Raises EngineError when it cannot be read."""
+def sha256_of(path: Path, what: str = "network file") -> str:
+    """Hex digest of a file; ``what`` it is to be called in messages. Raises EngineError when it cannot be read."""
     try:
         with path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except FileNotFoundError:
-        raise EngineError(f"network file {path} does not exist") from None
+        raise EngineError(f"{what} {path} does not exist") from None
     except OSError as error:
-        raise EngineError(f"network file {path} cannot be read ({error.strerror})") from error
+        raise EngineError(f"{what} {path} cannot be read ({error.strerror})") from error
 
 
 def artifact_path(name: str, backend: str, precision: str, key: str) -> Path:

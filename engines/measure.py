@@ -17,11 +17,16 @@ _WARM_UP = 3
 class Timing:
     """Of one engine at one number of rows, milliseconds per run."""
 
+    p10_ms: float
     p50_ms: float
     p95_ms: float
+    cpu_ms: float
+    """Processor time of the whole process, the median; what other programs take is not in it."""
     runs: int
     ratio: float
     """This one's time over the first engine's: the median over rounds."""
+    cpu_ratio: float
+    """The same of processor time; NaN where the first took none."""
 
 
 def measure(
@@ -40,21 +45,27 @@ def measure(
             engine.buffers[name][:rows] = array[np.arange(rows) % len(array)]
         for _ in range(_WARM_UP):
             engine.run(rows)
-    times: list[list[float]] = []
+    times: list[list[tuple[float, float]]] = []
     ends = time.perf_counter() + budget_s
     while len(times) < 5 or time.perf_counter() < ends:
         times.append([_timed(engine, rows) for engine in engines])
-    table = np.array(times) * 1e3
-    ratios = np.median(table / table[:, :1], axis=0)
-    return [
-        Timing(
-            float(np.percentile(table[:, i], 50)), float(np.percentile(table[:, i], 95)), len(table), float(ratios[i])
-        )
-        for i in range(len(engines))
-    ]
+    wall, processor = (np.array(times) * 1e3).transpose(2, 0, 1)
+    made = []
+    for index in range(len(engines)):
+        low, middle, high = (float(share) for share in np.percentile(wall[:, index], (10, 50, 95)))
+        used = float(np.median(processor[:, index]))
+        ratio, cpu_ratio = (_ratio(kind[:, index], kind[:, 0]) for kind in (wall, processor))
+        made.append(Timing(low, middle, high, used, len(times), ratio, cpu_ratio))
+    return made
 
 
-def _timed(engine: Engine, rows: int) -> float:
-    started = time.perf_counter()
+def _ratio(own: Array, first: Array) -> float:
+    counted = first > 0
+    return float(np.median(own[counted] / first[counted])) if counted.any() else float("nan")
+
+
+def _timed(engine: Engine, rows: int) -> tuple[float, float]:
+    """Seconds on the clock and of the processor."""
+    used, started = time.process_time(), time.perf_counter()
     engine.run(rows)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - used

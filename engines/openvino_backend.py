@@ -26,6 +26,8 @@ from engines.engine import Array, Engine, EngineError, TensorSpec, fixed_shape
 from engines.header import NetworkHeader
 from engines.openvino_kernels import VERSION as KERNELS_VERSION
 from engines.openvino_kernels import choose_kernels
+from engines.openvino_slimming import VERSION as SLIMMING_VERSION
+from engines.openvino_slimming import drop_unread
 
 _CONVERSION_TOOLS = "openvino.tools.ovc"
 # oneDNN's switch that keeps it from using what the CPU has; OpenVINO's list of capabilities does not know of it.
@@ -200,7 +202,7 @@ def _fingerprint(path: Path, config: dict[str, Any]) -> str:
     on.
     """
     digest = hashlib.sha256(path.read_bytes())
-    about = (sorted(config.items()), _openvino().get_version(), _cpu_features(), KERNELS_VERSION)
+    about = (sorted(config.items()), _openvino().get_version(), _cpu_features(), KERNELS_VERSION, SLIMMING_VERSION)
     digest.update(repr(about).encode())
     return digest.hexdigest()[:20]
 
@@ -227,6 +229,7 @@ def _compiled(path: Path, precision: str, config: dict[str, Any], blob: Path | N
     try:
         model = core.read_model(path)
         model.reshape({port.any_name: fixed_shape(_dimensions(port)) for port in model.inputs})
+        drop_unread(_openvino(), model)
         choose_kernels(_openvino(), core, model, precision)
         compiled = core.compile_model(model, "CPU", config)
     except RuntimeError as error:

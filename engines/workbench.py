@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from engines import backend as backends
 from engines.backend import Capability, Progress, silent
 from engines.batch import BatchProfile
 from engines.build import BuildOptions, build_artifact, load_artifact
+from engines.calibration import DEFAULT_ROWS, Calibration
 from engines.engine import Array, Engine
 from engines.errors import EngineError
 from engines.feeds import real_inputs
@@ -22,8 +24,6 @@ from engines.quantise import AccuracyError, Limits, Quantised, quantise
 from engines.resolve import Resolved, resolve
 from engines.state import capability_of
 
-DEFAULT_ROWS: Final = 96
-"""Real inputs that are asked for: two thirds calibrate, one third judges."""
 REFERENCE: Final[tuple[str, Precision]] = ("onnxruntime", "fp32")
 """Backend and precision that the others are compared with."""
 
@@ -87,9 +87,10 @@ class Workbench:
 
     def build(self, options: BuildOptions, force: bool = False) -> Path:
         """The path of an engine. Raises EngineError."""
+        calibration = Calibration(self._calibrate, self._rows, self.limits.mean_px)
         return build_artifact(
             self.resolved.path,
-            options,
+            replace(options, calibration=calibration),
             force=force,
             progress=self.progress,
             quantiser=self._qdq,

@@ -1,4 +1,5 @@
-"""What the forms of a network cost on this CPU: the .tflite file, its ONNX conversion, kernels chosen or not.
+"""What the forms of a network cost on this CPU: the .tflite file, as it is and as the tracker runs it (kernels chosen,
+unread rows dropped), and its ONNX conversion.
 
     python tools/bench_networks.py                                    every network
     python tools/bench_networks.py face_landmarks_detector --runs 400
@@ -27,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.openvino_kernels import choose_kernels
+from engines.openvino_slimming import drop_unread
 from engines.tflite import read_tflite
 from engines.tflite.convert import convert
 from tracker.networks import ASSETS, locate
@@ -91,7 +93,7 @@ def all_forms(path: Path, batch: int) -> Iterator[tuple[str, Run]]:
     noise = np.random.default_rng(0).random((batch, *shape[1:]), np.float32)
     if batch == 1 or picture:
         yield ".tflite, OpenVINO", with_openvino(path, noise)
-        yield ".tflite, OpenVINO, kernels chosen", with_openvino(path, noise, chosen=True)
+        yield ".tflite, OpenVINO, as the tracker", with_openvino(path, noise, chosen=True)
     nhwc = convert(path)
     yield ".onnx NHWC, OpenVINO", with_openvino(nhwc, noise)
     yield ".onnx NHWC, ONNX Runtime", with_onnxruntime(nhwc, noise)
@@ -107,6 +109,7 @@ def with_openvino(path: Path, given: np.ndarray, *, chosen: bool = False) -> Run
     model = core.read_model(path)
     model.reshape({model.inputs[0].any_name: list(given.shape)})
     if chosen:
+        drop_unread(openvino, model)
         choose_kernels(openvino, core, model, "fp32")
     request = core.compile_model(model, "CPU", _CONFIG).create_infer_request()
     tensor = openvino.Tensor(given, shared_memory=True)

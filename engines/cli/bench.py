@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from engines.cli.options import add_backend_argument, add_input_arguments
+from engines.cli.options import add_backend_argument, add_input_arguments, add_report_arguments
 
 HELP = "measure every installed backend, precision and batch, beside fp32 on ONNX Runtime"
 
@@ -15,10 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "examples:\n"
         "  engines bench                                  all networks that are known by name, batch 1, 4 and 16\n"
         "  engines bench my.onnx --batch 1,8,64 --precision fp32,bf16\n"
-        "  engines bench face_landmarks_detector --json > bench.json\n"
+        "  engines bench --out bench.json                 written after every network; Ctrl-C keeps what is done\n"
         "\n"
         "All engines of a network run in turn, round by round, on real crops: what else the machine does falls on all alike.\n"
-        "The ratio is the median over rounds of an engine's time over that of fp32 on ONNX Runtime; below 1 is faster.\n"
+        "A ratio is the median over rounds of an engine's time over that of fp32 on ONNX Runtime; below 1 is faster. `cpu`\n"
+        "is processor time, which a busy machine does not lengthen; for engines on a GPU only the other one counts.\n"
     )
     parser.add_argument(
         "models", nargs="*", metavar="MODEL", help="networks' files or names (default: all known by name)"
@@ -36,50 +38,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="per network and batch, all engines together (default: 3)",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    add_report_arguments(parser)
     add_backend_argument(parser)
     add_input_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``engines bench``; returns the exit code."""
-    import json
-    import sys
-
-    from rich.table import Table
-
     from engines.batch import parse_batch
     from engines.bench import bench_network, machine
     from engines.catalogue import all_names
     from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
+    from engines.cli.report import Report
     from engines.quantise import Limits
     from engines.workbench import Workbench
 
     precisions = precisions_of(args.precision)
     sizes = [parse_batch(size).maximum for size in args.batch.split(",")]
     console = wide_console(args.json)
-    rows = []
-    for name in args.models or all_names():
-        with shown_progress(console, name) as progress:
-            bench = Workbench(
-                name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                threads=args.threads, progress=progress, backends=backends_of(args.backend),
-            )  # fmt: skip
-            rows += bench_network(bench, precisions, sizes, args.seconds)
     about = {**machine(), "threads": args.threads}
-    if args.json:
-        json.dump({"machine": about, "rows": rows}, sys.stdout, indent=1)
-        sys.stdout.write("\n")
-        return 0
-    table = Table(box=None, pad_edge=False)
-    for column in ("network", "backend", "precision", "batch", "p50 ms", "p95 ms", "ms per row", "ratio", "note"):
-        table.add_column(column, justify="right" if "ms" in column or column in ("batch", "ratio") else "left")
-    for row in rows:
-        figures = [f"{row[key]:.3f}" if key in row else "" for key in ("p50_ms", "p95_ms", "row_ms")]
-        ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
-        table.add_row(
-            row["network"], row["backend"], row["precision"], str(row["batch"]), *figures, ratio, row.get("note", "")
-        )
-    console.print(table)
-    console.print(", ".join(f"{key} {value}" for key, value in about.items()), soft_wrap=True)
+    rows: list[dict[str, Any]] = []
+    with Report(args.out, args.json) as report:
+        for name in args.models or all_names():
+            with shown_progress(console, name) as progress:
+                bench = Workbench(
+                    name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
+                    threads=args.threads, progress=progress, backends=backends_of(args.backend),
+                )  # fmt: skip
+                found = bench_network(bench, precisions, sizes, args.seconds)
+            rows += found
+            report.update({"machine": about, "rows": rows})
+            if not args.json:
+                _print(console, found)
+    if not args.json:
+        console.print(", ".join(f"{key} {value}" for key, value in about.items()), soft_wrap=True)
     return 0
+
+
+_FIGURES = {
+    "p50_ms": "p50 ms",
+    "p95_ms": "p95 ms",
+    "row_ms": "ms per row",
+    "ratio": "ratio",
+    "cpu_ms": "cpu ms",
+    "cpu_ratio": "cpu ratio",
+}
+"""Key of a row -> heading."""
+
+
+def _print(console: Any, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("network", "backend", "precision"):
+        table.add_column(column)
+    for column in ("batch", *_FIGURES.values()):
+        table.add_column(column, justify="right")
+    table.add_column("note")
+    for row in rows:
+        figures = [f"{row[key]:.3f}" if "ms" in key else f"{row[key]:.2f}" for key in _FIGURES if key in row]
+        figures += [""] * (len(_FIGURES) - len(figures))
+        start = (row["network"], row["backend"], row["precision"], str(row["batch"]))
+        table.add_row(*start, *figures, row.get("note", ""))
+    console.print(table)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from engines.backend import check_name
     from engines.batch import parse_batch
     from engines.build import BuildOptions
-    from engines.choice import choose
+    from engines.choice import backend_for, choose
     from engines.cli.options import shown_progress, wide_console
     from engines.errors import EngineError
     from engines.precision import canonical
@@ -69,12 +69,12 @@ def run(args: argparse.Namespace) -> int:
     targets = tuple(target for target in args.targets.split(",") if target)
     if args.backend != "auto":
         check_name(args.backend)
-    elif args.strip_weights:
-        raise EngineError("--strip-weights needs the backend named too: add --backend tensorrt")
-    elif targets:
-        raise EngineError(f"--for {args.targets} needs the backend named too: add --backend tensorrt")
     if args.threads < 1:
         raise EngineError(f"threads must be at least 1, got {args.threads}")
+    name = backend_for(targets) if args.backend == "auto" and targets else args.backend
+    measured = name == "auto"
+    if measured and args.strip_weights:
+        raise EngineError("--strip-weights needs the backend named too: add --backend tensorrt")
     console = wide_console()
     with shown_progress(console, args.model) as progress:
         bench = Workbench(
@@ -86,9 +86,10 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
         try:
-            name = choose(bench, precision, batch, args.force) if args.backend == "auto" else args.backend
-            # What `auto` measured is in the cache by now.
-            force = args.force and args.backend != "auto"
+            # What was measured is in the cache by now.
+            force = args.force and not measured
+            if measured:
+                name = choose(bench, precision, batch, args.force)
             path = bench.build(BuildOptions(name, precision, batch, targets, args.threads, args.strip_weights), force)
         except AccuracyError as error:
             _print_gate(console, error.table)

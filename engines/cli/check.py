@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-from engines.cli.options import add_backend_argument, add_input_arguments
+from engines.cli.options import add_backend_argument, add_input_arguments, add_report_arguments
+
+if TYPE_CHECKING:
+    from engines.check import Checked
 
 HELP = "compare every installed backend and precision with fp32 on ONNX Runtime, on real crops"
 
@@ -16,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  engines check                                 all networks that are known by name\n"
         "  engines check my.onnx                         your own\n"
         "  engines check my.onnx --precision fp32,bf16 --batch 1:8\n"
-        "  engines check face_landmarks_detector --json\n"
+        "  engines check face_landmarks_detector --out check.json\n"
         "\n"
         "Landmarks are compared in pixels of the crop, region by region; other outputs relative to their spread. fp32 must\n"
         "agree closely, whatever the batch; bf16, fp16 and int8 must stay within --max-deviation; a second run must give\n"
@@ -29,67 +33,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", default="all", metavar="P,…", help="fp32, fp16, bf16, int8 or all (default: all)"
     )
     parser.add_argument("--batch", default="1:4:8", metavar="MIN:OPT:MAX", help="rows per run (default: 1:4:8)")
-    parser.add_argument("--json", action="store_true", help="as JSON on stdout")
+    add_report_arguments(parser)
     add_backend_argument(parser)
     add_input_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``engines check``; returns the exit code."""
-    import json
-    import sys
     from dataclasses import asdict
-
-    from rich.table import Table
 
     from engines.batch import parse_batch
     from engines.catalogue import all_names
     from engines.check import check
     from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
+    from engines.cli.report import Report
     from engines.quantise import Limits
     from engines.workbench import Workbench
 
     batch, precisions = parse_batch(args.batch), precisions_of(args.precision)
     console = wide_console(args.json)
-    report = {}
-    for name in args.models or all_names():
-        with shown_progress(console, name) as progress:
-            bench = Workbench(
-                name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                threads=args.threads, progress=progress, backends=backends_of(args.backend),
-            )  # fmt: skip
-            found = check(bench, precisions, batch)
-        report[bench.resolved.name] = [asdict(one) for one in found]
-        if args.json:
-            continue
-        table = Table(title=bench.resolved.name, box=None, title_justify="left", pad_edge=False)
-        for column in (
-            "backend",
-            "precision",
-            "what",
-            "unit",
-            "mean",
-            "p95",
-            "worst",
-            "row in batch",
-            "repeats",
-            "verdict",
-        ):
-            table.add_column(
-                column, justify="left" if column in ("backend", "precision", "what", "unit", "verdict") else "right"
-            )
-        for one in found:
-            verdict = "ok" if not one.failures else "FAILS"
-            start = (one.backend, one.precision)
-            end = (f"{one.batch_difference:.1e}", "yes" if one.deterministic else "no", verdict)
-            rows = [(d.what, d.unit, f"{d.mean:.4f}", f"{d.p95:.4f}", f"{d.worst:.4f}") for d in one.table]
-            for index, row in enumerate(rows or [("", "", "", "", "")]):
-                table.add_row(*(start if index == 0 else ("", "")), *row, *(end if index == 0 else ("", "", "")))
-        console.print(table)
-        for one in found:
-            for failure in one.failures:
-                console.print(f"  {one.backend} {one.precision}: {failure}", soft_wrap=True)
-    if args.json:
-        json.dump(report, sys.stdout, indent=1)
-        sys.stdout.write("\n")
-    return int(any(one["failures"] for checks in report.values() for one in checks))
+    networks: dict[str, list[dict[str, Any]]] = {}
+    with Report(args.out, args.json) as report:
+        for name in args.models or all_names():
+            with shown_progress(console, name) as progress:
+                bench = Workbench(
+                    name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
+                    threads=args.threads, progress=progress, backends=backends_of(args.backend),
+                )  # fmt: skip
+                found = check(bench, precisions, batch)
+            networks[bench.resolved.name] = [asdict(one) for one in found]
+            report.update(networks)
+            if not args.json:
+                _print(console, bench.resolved.name, found)
+    return int(any(one["failures"] for checks in networks.values() for one in checks))
+
+
+_TEXTS = ("backend", "precision", "what", "unit", "verdict")
+_COLUMNS = (*_TEXTS[:4], "mean", "p95", "worst", "row in batch", "repeats", "verdict")
+
+
+def _print(console: Any, name: str, found: list[Checked]) -> None:
+    from rich.table import Table
+
+    table = Table(title=name, box=None, title_justify="left", pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in _TEXTS else "right")
+    for one in found:
+        verdict = "ok" if not one.failures else "FAILS"
+        start = (one.backend, one.precision)
+        end = (f"{one.batch_difference:.1e}", "yes" if one.deterministic else "no", verdict)
+        rows = [(d.what, d.unit, f"{d.mean:.4f}", f"{d.p95:.4f}", f"{d.worst:.4f}") for d in one.table]
+        for index, row in enumerate(rows or [("", "", "", "", "")]):
+            table.add_row(*(start if index == 0 else ("", "")), *row, *(end if index == 0 else ("", "", "")))
+    console.print(table)
+    for one in found:
+        for failure in one.failures:
+            console.print(f"  {one.backend} {one.precision}: {failure}", soft_wrap=True)

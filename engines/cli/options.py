@@ -32,6 +32,16 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per run (default: 1)")
 
 
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results go besides the screen."""
+    parser.add_argument(
+        "--json", action="store_true", help="as JSON on stdout; Ctrl-C leaves the networks that are done"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="also as JSON into a file, written after every network"
+    )
+
+
 def precisions_of(text: str) -> tuple[str, ...]:
     """``fp32,int8`` as names; ``all`` is all. Raises EngineError."""
     from engines.precision import canonical

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,9 @@ from engines.tflite.channels_first import Network, lower
 from engines.tflite.onnx_emitter import OPSET, Layout, emit
 from engines.tflite.reader import read_tflite
 
-VERSION: Final = 1
+_LOGGER = logging.getLogger(__name__)
+
+VERSION: Final = 2
 """Of the conversion: files that an older one made are not used any more."""
 
 
@@ -32,7 +35,7 @@ def convert(path: str | Path, network: NetworkHeader | None = None, layout: Layo
         layout: of pictures going in.
 
     Returns:
-        A file of the cache, made now or before.
+        A file of the cache, made now or before. One that was damaged since is made anew.
 
     Raises:
         EngineError: the file is damaged, holds an operator that cannot be converted (the message names it), or the
@@ -43,7 +46,7 @@ def convert(path: str | Path, network: NetworkHeader | None = None, layout: Layo
     parts = (sha256_of(path), VERSION, OPSET, layout, known)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
     target = cache_dir("converted", f"{path.stem}-{key}.onnx")
-    if target.is_file():
+    if _intact(target):
         return target
     onnx = require_onnx()
     lowered = lower(read_tflite(path))
@@ -53,7 +56,10 @@ def convert(path: str | Path, network: NetworkHeader | None = None, layout: Layo
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, str(partial))
+        digest = sha256_of(partial)
         partial.replace(target)
+        partial.write_text(digest)
+        partial.replace(_digest_file(target))
     except OSError as error:
         raise EngineError(
             f"cannot write {target} ({error.strerror}); free some space or set TRACKER_CACHE to another folder"
@@ -62,6 +68,23 @@ def convert(path: str | Path, network: NetworkHeader | None = None, layout: Layo
         with suppress(OSError):
             partial.unlink()
     return target
+
+
+def _digest_file(target: Path) -> Path:
+    return target.with_suffix(".sha256")
+
+
+def _intact(target: Path) -> bool:
+    """Whether the cache has it as it was written; that it is damaged is said."""
+    if not target.is_file():
+        return False
+    try:
+        whole = _digest_file(target).read_text() == sha256_of(target)
+    except (OSError, UnicodeDecodeError, EngineError):
+        whole = False
+    if not whole:
+        _LOGGER.warning("%s is damaged or was not finished; it is made anew", target)
+    return whole
 
 
 def _header(path: Path, lowered: Network, known: NetworkHeader | None, layout: Layout) -> NetworkHeader:

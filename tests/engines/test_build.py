@@ -18,11 +18,11 @@ from engines.state import state_of
 from tests.engines.toy import HEADER, ready, save, toy_network
 from tracker.cache import cache_dir as tracker_cache_dir
 
-BACKENDS = ("openvino", "onnxruntime", "torch")
 UP_TO_8 = BatchProfile(1, 4, 8)
 
 
-@pytest.fixture(params=BACKENDS)
+# onnx2pytorch takes longer to import (torch, torchvision) than all of these tests to run.
+@pytest.fixture(params=["openvino", "onnxruntime", pytest.param("torch", marks=pytest.mark.slow)])
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     if not backend.installed(chosen):

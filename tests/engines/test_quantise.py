@@ -119,3 +119,27 @@ def test_without_a_header_or_a_catalogue_a_file_is_asked_for(
     monkeypatch.setattr(catalogue, "catalogues", list)
     with pytest.raises(EngineError, match=r"nobody here has pictures of faces; give --calibrate"):
         _ = Workbench(str(toy)).inputs
+
+
+def test_other_crops_or_another_limit_make_another_engine(toy: Path, tmp_path: Path) -> None:
+    def built(seed: int, rows: int = 30, limit: float = 5.0, name: str = "crops.npz") -> Path:
+        np.savez(tmp_path / name, crops=crops(30, seed))
+        bench = Workbench(str(toy), calibrate=tmp_path / name, rows=rows, limits=Limits(mean_px=limit))
+        return bench.build(BuildOptions("onnxruntime", "int8"))
+
+    first = built(0)
+    made_at = first.stat().st_mtime_ns
+    header = read_header(first)
+    assert header.command.endswith(f"--calibrate {tmp_path / 'crops.npz'} --rows 30 --max-deviation 5")
+    assert first.name.endswith(f"{header.key()}.engine")
+    assert built(0, name="again.npz") == first and first.stat().st_mtime_ns == made_at
+    others = {built(1), built(0, rows=24), built(0, limit=4.0)}
+    assert len(others) == 3 and first not in others
+    with pytest.raises(EngineError, match=r"^calibration file .*none.npz does not exist$"):
+        Workbench(str(toy), calibrate=tmp_path / "none.npz").build(BuildOptions("onnxruntime", "int8"))
+
+
+def test_a_strict_limit_is_not_answered_with_a_lenient_engine(known: str) -> None:
+    Workbench(known, rows=30).build(BuildOptions("onnxruntime", "int8"))
+    with pytest.raises(AccuracyError, match="int8 is too far"):
+        Workbench(known, rows=30, limits=Limits(mean_px=1e-6)).build(BuildOptions("onnxruntime", "int8"))

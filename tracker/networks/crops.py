@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.types import Float32, Frame, ImageRGB
+
+_LOGGER = logging.getLogger(__name__)
 
 _STRIDES: Final = {"single_face.mp4": 9, "WolfgangLanger_Pexels.mp4": 12, "face_noface.mov": 20}
 """Clip -> every so many-th frame is used."""
@@ -96,6 +99,7 @@ def _faces(count: int) -> tuple[Seen, ...]:
 
     follower = FaceFollower(create_encoder("mediapipe"), FaceDetector())
     found: list[Seen] = []
+    _have_samples()
     sources = [_frames(open_source, name, stride) for name, stride in (*_STRIDES.items(), *((s, 1) for s in _STILLS))]
     while sources and len(found) < count:
         for frames in list(sources):
@@ -108,6 +112,15 @@ def _faces(count: int) -> tuple[Seen, ...]:
             if faces and len(found) < count:
                 found.append(Seen(frame.image.copy(), faces[0].landmarks.points.copy()))
     return tuple(found)
+
+
+def _have_samples() -> None:
+    """Fetch them if need be; that takes a while, so it is said. Raises FetchError."""
+    from tracker.samples import REQUIREMENT, fetch_samples, is_fetched
+
+    if not all(is_fetched(name) for name in (*_STRIDES, *_STILLS)):
+        _LOGGER.warning("real faces come from the sample clips, which are fetched now, once (%s)", REQUIREMENT)
+        fetch_samples()
 
 
 def _frames(open_source: Any, name: str, stride: int) -> Iterator[Frame]:

@@ -26,7 +26,12 @@ def test_the_kernels_as_ptx() -> None:
     )
 
 
-@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"])
+BETWEEN = ("sm_80", "sm_86", "sm_89", "sm_100")
+
+
+@pytest.mark.parametrize(
+    "architecture", ["sm_75", "sm_90", "sm_120", *(pytest.param(name, marks=pytest.mark.slow) for name in BETWEEN)]
+)
 def test_the_kernels_compile_for_every_generation(architecture: str) -> None:
     both = KERNELS.read_text() + SOURCE.read_text()
     code = compile_cuda(both, "kernels.cu", architecture)

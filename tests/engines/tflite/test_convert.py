@@ -114,3 +114,30 @@ def test_without_onnx_one_line_says_what_to_install(networks: Path, monkeypatch:
     monkeypatch.setattr(model.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match=r"pip install 'facestream-tracker\[engines\]'"):
         convert(networks / DETECTOR)
+
+
+def _cut_short(content: bytes) -> bytes:
+    return content[:-100]
+
+
+def _one_bit(content: bytes) -> bytes:
+    return content[:5000] + bytes([content[5000] ^ 4]) + content[5001:]
+
+
+@pytest.mark.parametrize("spoil", [_cut_short, _one_bit])
+def test_a_damaged_conversion_is_made_anew(
+    networks: Path, spoil: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = convert(networks / DETECTOR)
+    content = path.read_bytes()
+    path.write_bytes(spoil(content))
+    assert convert(networks / DETECTOR) == path
+    assert path.read_bytes() == content
+    assert "is damaged or was not finished; it is made anew" in caplog.text
+
+
+def test_a_conversion_whose_digest_is_missing_is_made_anew(networks: Path) -> None:
+    path = convert(networks / DETECTOR)
+    path.with_suffix(".sha256").unlink()
+    before = path.stat().st_mtime_ns
+    assert convert(networks / DETECTOR) == path and path.stat().st_mtime_ns > before
