@@ -53,7 +53,7 @@ def choose(bench: Workbench, precision: Precision, batch: BatchProfile, again: b
     bench.progress(f"measuring {', '.join(engines)}", None)
     given = bench.noise(batch.optimum)
     timings = measure(list(engines.values()), [given] * len(engines), batch.optimum, _BUDGET_S)
-    # What a busy machine adds falls on some backends more than on others: OpenVINO lets other programs go first.
+    # What a busy machine adds falls on some backends more than on others: OpenVINO's runs seem to give way more readily.
     measured = {name: round(timing.p10_ms, 4) for name, timing in zip(engines, timings, strict=True)}
     best = min(measured, key=lambda name: measured[name])
     _remember(
