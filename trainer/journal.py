@@ -35,10 +35,17 @@ class Journal:
             self._board.add_scalar(f"train/{name}", value, step)
 
     def evaluation(self, step: int, table: Table, pictures: list[Picture]) -> None:
-        """A table of metrics and sample pictures."""
+        """A table of metrics with its own pictures, and sample pictures."""
         if self._run is None:
             return
-        self._run.log("evaluation", step, {"rows": table.rows, "notes": list(table.notes)})
+        kept: dict[str, str] = {}
+        for number, (title, picture) in enumerate(table.pictures.items()):
+            path = self._run.path / "pictures" / f"step_{step:07d}_{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_png(picture, str(path))
+            kept[title] = path.relative_to(self._run.path).as_posix()
+            self._board.add_image(f"validation/{title}", picture, step, dataformats="HWC")
+        self._run.log("evaluation", step, {"rows": table.rows, "notes": list(table.notes), "pictures": kept})
         for row, metrics in table.rows.items():
             for name, value in metrics.items():
                 self._board.add_scalar(f"validation/{row}/{name}", value, step)

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 
 from trainer import checkpoint as checkpoints
 from trainer.average import moving_average
+from trainer.batch_statistics import normalised, settle
 from trainer.checkpoint import Checkpoint
 from trainer.data.batch import Batch
 from trainer.data.loader import batches
+from trainer.data.stream import Stream
 from trainer.errors import CheckpointError, TrainingError
 from trainer.evaluation import evaluate
 from trainer.journal import Journal
-from trainer.method import Method, Table
+from trainer.method import Method, Streams, Table
 from trainer.report import write_report
 from trainer.run_folder import RunFolder
 from trainer.run_settings import OptimiserSettings, RunSettings
@@ -196,7 +198,7 @@ class Training:
                 paused = time.monotonic()
                 if self._step % loop.evaluate_every == 0 and self._step < loop.steps:
                     self._checked_means(sums)
-                    table, evaluated = self._evaluate(streams.validation, journal), self._step
+                    table, evaluated = self._evaluate(streams, journal), self._step
                     sums.began += time.monotonic() - paused
                 if self._step % loop.checkpoint_every == 0:
                     self._checked_means(sums)
@@ -205,7 +207,7 @@ class Training:
             self._checked_means(sums)
             self.save()
             if ending in ("finished", "time is up") and evaluated != self._step:
-                table = self._evaluate(streams.validation, journal)
+                table = self._evaluate(streams, journal)
                 self.save()
         if self.fabric.is_global_zero:
             write_report(self._run)
@@ -299,12 +301,13 @@ class Training:
         values["images_per_s"] = sums.images / max(time.monotonic() - sums.began, 1e-9)
         return values
 
-    def _evaluate(self, stream: Any, journal: Journal) -> Table | None:
+    def _evaluate(self, streams: Streams, journal: Journal) -> Table | None:
         """Metrics by the first process while the others wait; the best so far is kept."""
         table: Table | None = None
         if self.fabric.is_global_zero:
             with checkpoints.untouched_random_state():
-                table, pictures = evaluate(self._method, self.deployable, stream, self.fabric)
+                self._settle(streams.train)
+                table, pictures = evaluate(self._method, self.deployable, streams.validation, self.fabric)
             row, metric = self._method.best
             score = table.rows[row][metric]
             journal.evaluation(self._step, table, pictures)
@@ -316,6 +319,18 @@ class Training:
         if better:
             self._write_checkpoint("best")
         return table
+
+    def _settle(self, stream: Stream) -> None:
+        """Batch normalisation's statistics for the weights that are evaluated and exported, over the last batches."""
+        count = min(self._settings.loop.settle_batches, self._step)
+        module = self.deployable
+        # A moving average is never in training mode itself; what a method keeps out of it shows in the module.
+        for copied, original in zip(module.modules(), self._module.modules(), strict=True):
+            copied.training = original.training
+        if count and normalised(module):
+            seen = (stream.batch(index).to(self.fabric.device) for index in range(self._step - count, self._step))
+            with self.fabric.autocast():
+                settle(module, seen, self._method.step)
 
     def _write_checkpoint(self, kind: Literal["last", "best"]) -> None:
         states = self._gathered(checkpoints.random_state())

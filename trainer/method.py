@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from engines import NetworkHeader
 from trainer.data.batch import Batch
 from trainer.data.stream import Stream
+from trainer.pictures import Picture
 from trainer.settings import Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -33,6 +34,8 @@ class Table:
     """Row -> metric -> value; NaN where there was nothing to measure."""
     notes: tuple[str, ...] = ()
     """Lines to stand under the table."""
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    """Title -> (H, W, 3) RGB uint8, for the report: what a table cannot tell."""
 
 
 class Method(ABC, Generic[SettingsT]):

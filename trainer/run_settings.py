@@ -44,6 +44,8 @@ class LoopSettings(Settings):
     """Batches whose gradients make one step."""
     ema: float | None = ranged(None, 0.0, 1.0)
     """Decay of the weights' moving average, which is then what is evaluated and exported."""
+    settle_batches: int = ranged(16, 0, 4096)
+    """Training batches over which statistics of batch normalisation are taken anew before each evaluation; 0: running ones."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     compile: bool = False
     """torch.compile: pays on GPUs, in long runs."""

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import base64
 import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="the trainer needs torch: pip install 'facestream-tracker[train]'")
 
+from trainer.journal import Journal
+from trainer.method import Table
 from trainer.report import write_report
 from trainer.report.charts import Curve, chart
 from trainer.run_folder import RunFolder
@@ -49,6 +54,25 @@ def test_a_run_that_logged_nothing_yet_has_a_page(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.write_config("toy", {"loop": {"steps": 20}}, {}, ("all", "error"))
     assert "Nothing was evaluated yet" in write_report(run).read_text()
+
+
+def test_pictures_of_the_last_evaluation_are_on_the_page(tmp_path: Path) -> None:
+    run = _run(tmp_path)
+    journal = Journal(run)
+    picture = np.full((20, 30, 3), 200, np.uint8)
+    row = {"all": {"error": 0.1}}
+    for step, title in ((30, "older"), (40, "sigma <calibration>")):
+        journal.evaluation(step, Table(row, (), {title: picture}), [])
+    journal.close()
+    text = write_report(run).read_text()
+    assert "sigma &lt;calibration&gt;, step 40" in text and "older" not in text
+    data = re.search(r'<figure><img alt="sigma[^"]*" src="data:image/png;base64,([^"]*)"', text)
+    assert data
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data[1]), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == picture.shape and (decoded == 200).all()
+    for file in (tmp_path / "pictures").iterdir():
+        file.unlink()
+    assert "calibration" not in write_report(run).read_text()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tracker.camera import Camera
 from tracker.face_model import FaceModel
 from trainer.data.batch import Batch
-from trainer.methods.dense_landmarks.data import rows_of
 from trainer.methods.dense_landmarks.fitting import PictureFitter
+from trainer.methods.dense_landmarks.points import rows_of
 from trainer.metrics.vertices import face_vertices, head_vertices, moved_together, mve
 
 _PX = 256

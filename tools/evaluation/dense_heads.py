@@ -6,8 +6,10 @@ tracker's landmark network, computed once for every crop, is a start that all sh
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainer.data.stored import StoredStream
-from trainer.methods.dense_landmarks.data import resized, rows_of
+from trainer.data.stored import StoredStream, store
+from trainer.methods.dense_landmarks.data import resized
 from trainer.methods.dense_landmarks.measures import PX, Predicted, measure
 from trainer.methods.dense_landmarks.module import TrainedLandmarks
+from trainer.methods.dense_landmarks.points import rows_of
+from trainer.methods.dense_landmarks.real import RealCrops
 from trainer.methods.dense_landmarks.settings import DenseLandmarkSettings
 from trainer.metrics.calibration import Calibration
 from trainer.networks.backbones import TRACKERS_OWN, make_backbone
@@ -47,14 +51,18 @@ class Head:
     """What a head came to; errors in pixels of 256."""
 
     mlme_px: float
+    """Of rendered crops."""
     frontal_px: float
     """Of faces turned by less than 30 degrees."""
+    real_px: float
+    """Of real crops of people whom training did not see; NaN without any."""
     calibration: Calibration
     seconds: float
     """Of training."""
     predicted: Predicted
-    sigma_alone: Tensor
-    """(N, L, 2) as the loss means it, before it is made a standard deviation."""
+    """Of all held-out crops, rendered ones first."""
+    decoder_ms: float
+    """From features to landmarks of one picture."""
 
 
 def features_of(folder: Path, part: str) -> Features:
@@ -63,7 +71,8 @@ def features_of(folder: Path, part: str) -> Features:
     Raises:
         ConfigError: there are no stored crops, or the tracker's networks are not there.
     """
-    stored = StoredStream(folder / part, _AT_ONCE)
+    stored = StoredStream(folder / part, 1)
+    stored = StoredStream(folder / part, min(_AT_ONCE, stored.crops))
     batches = [stored.batch(index) for index in range(stored.length or 0)]
     path = folder / part / "features.npy"
     if not path.is_file() or len(np.load(path, mmap_mode="r")) != stored.crops:
@@ -78,6 +87,32 @@ def features_of(folder: Path, part: str) -> Features:
         torch.cat([batch.rotation for batch in batches]),
         tuple(name for batch in batches for name in batch.source),
     )
+
+
+def both(one: Features, other: Features) -> Features:
+    """The crops of one and of the other."""
+    return Features(
+        torch.cat([one.values, other.values]),
+        torch.cat([one.truth, other.truth]),
+        torch.cat([one.rotation, other.rotation]),
+        one.source + other.source,
+    )
+
+
+def store_real(shards: Path, folder: Path, count: int, size: int) -> None:
+    """Keep real crops of shards as stored ones, ``real_train`` and ``real_validation``, where they are not there yet.
+
+    Raises:
+        ConfigError: the shards hold none.
+    """
+    for part, held_out in (("real_train", False), ("real_validation", True)):
+        if (folder / part / "about.json").is_file():
+            continue
+        seed = None if held_out else 0
+        crops = RealCrops(shards, held_out, _AT_ONCE, size, seed)
+        number = crops.length if held_out else -(-count // _AT_ONCE)
+        about = {"landmark_set": crops.landmark_set, "face_model": crops.face_model, "crop_size": size}
+        store((crops.batch(index) for index in range(number)), folder / part, about)
 
 
 def train_head(
@@ -109,13 +144,41 @@ def train_head(
         optimiser.step()
         schedule.step()
     seconds = time.perf_counter() - began
+    module.eval()
     with torch.no_grad():
-        points, sigma = module.eval()((validation.values - mean) / deviation)
+        points, sigma = module((validation.values - mean) / deviation)
+        one = ((validation.values[:1] - mean) / deviation).contiguous()
+        decoder_ms = milliseconds(lambda: module(one))
     predicted = Predicted(
         points, sigma * module.spread(), validation.truth[:, rows], validation.rotation, validation.source
     )
     table, calibration = measure(predicted, {})
-    return Head(table["all"]["mlme_px"], table["0-30 deg"]["mlme_px"], calibration, seconds, predicted, sigma)
+    return Head(
+        table.get("synthetic", table["all"])["mlme_px"],
+        table["0-30 deg"]["mlme_px"],
+        table["real"]["mlme_px"] if "real" in table else math.nan,
+        calibration,
+        seconds,
+        predicted,
+        decoder_ms,
+    )
+
+
+def trunk_ms() -> float:
+    """What the trunk takes for one picture, in torch."""
+    trunk, image = make_backbone(TRACKERS_OWN, 256).eval(), torch.rand(1, 3, 256, 256)
+    with torch.no_grad():
+        return milliseconds(lambda: trunk(image))
+
+
+def milliseconds(call: Callable[[], object], rounds: int = 15) -> float:
+    """Median time of a call, after two to warm up."""
+    times = []
+    for _ in range(rounds + 2):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[2:]) * 1e3
 
 
 def decile_text(calibration: Calibration) -> str:

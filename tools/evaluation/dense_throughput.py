@@ -17,7 +17,7 @@ _LANDMARKS: Final = 403
 
 
 def throughput(
-    crop_size: int, batch: int, device: str = "cpu", rounds: int = 3, precision: str = "32-true"
+    crop_size: int, batch: int, device: str = "cpu", rounds: int = 2, precision: str = "32-true"
 ) -> Iterator[tuple[str, float, float]]:
     """Backbone, millions of parameters, images a second (median over rounds), with a linear decoder of 403 landmarks and
     NGLL.

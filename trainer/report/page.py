@@ -49,6 +49,7 @@ def write_report(run: RunFolder) -> Path:
         f"<h1>{escape(title)}</h1>",
         _facts(config, trained, evaluations, sessions),
         _results(evaluations, config.get("best", [])),
+        _pictures(run, evaluations),
         _samples(run),
         _curves(trained, evaluations),
         f"<h2>Settings</h2><pre>{escape(json.dumps(config['settings'], indent=2))}</pre>",
@@ -118,15 +119,32 @@ def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
     return f"<table><tr><th>{head}{body}</table>"
 
 
+def _pictures(run: RunFolder, evaluations: list[dict[str, Any]]) -> str:
+    """What the last evaluation drew; files that somebody has deleted are left out."""
+    shown = []
+    for title, place in (evaluations[-1].get("pictures", {}) if evaluations else {}).items():
+        path = run.path / place
+        if path.is_file():
+            shown.append(
+                f'<figure>{_image(path, title)}<figcaption class="small">{escape(title)}, '
+                f"step {evaluations[-1]['step']}</figcaption></figure>"
+            )
+    return "".join(shown)
+
+
+def _image(path: Path, alt: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+
+
 def _samples(run: RunFolder) -> str:
     sheets = sorted((run.path / "samples").glob("step_*.png"))
     if not sheets:
         return ""
-    data = base64.b64encode(sheets[-1].read_bytes()).decode("ascii")
     step = int(sheets[-1].stem.partition("_")[2])
     return (
         f'<h2>Samples at step {step}</h2><p class="small">Validation crops; true points green, predicted ones red.</p>'
-        f'<img alt="samples" src="data:image/png;base64,{data}">'
+        f"{_image(sheets[-1], 'samples')}"
     )
 
 

@@ -14,9 +14,10 @@ from trainer.data.batch import Batch, unknown
 from trainer.data.stored import StoredStream, store
 from trainer.method import Table
 from trainer.methods.dense_landmarks import METHOD
-from trainer.methods.dense_landmarks.data import LandmarkRows, rows_of
+from trainer.methods.dense_landmarks.data import LandmarkRows
 from trainer.methods.dense_landmarks.fitting import PictureFitter
 from trainer.methods.dense_landmarks.plot import calibration_plot
+from trainer.methods.dense_landmarks.points import rows_of
 from trainer.methods.dense_landmarks.settings import DenseLandmarkSettings
 from trainer.metrics.calibration import Calibration
 from trainer.networks.dense_landmark_network import _drawn

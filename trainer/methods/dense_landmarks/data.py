@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -15,19 +14,19 @@ from torch.nn import functional
 
 from tracker.cache import cache_dir, sha256_of
 from tracker.errors import ConfigError
-from tracker.face_model.store import load_face_model
+from tracker.face_model.store import BUILTIN_NAME, load_face_model
 from trainer.data.augment.augmenter import Augmenter
 from trainer.data.augment.config import AugmentConfig
 from trainer.data.augment.mirror import Mirror
-from trainer.data.batch import Batch
+from trainer.data.batch import Batch, concatenate
 from trainer.data.stored import StoredStream, store
 from trainer.data.stream import Stream
 from trainer.data.synthetic.config import SyntheticConfig
 from trainer.data.synthetic.stream import SyntheticStream
+from trainer.methods.dense_landmarks.points import FULL_SET, between, mesh_of
+from trainer.methods.dense_landmarks.real import RealCrops, labels_sha256
 from trainer.methods.dense_landmarks.settings import DataSettings
-from trainer.networks.landmark_mesh import builtin_mesh
 
-FULL_SET: Final = "dense1609"
 _SEED_STEP: Final = 1_000_003
 _RENDERED_AT_ONCE: Final = 16
 _VALIDATION_SEED: Final = 900_001
@@ -42,13 +41,12 @@ class _Source(Protocol):
 
 
 class LandmarkRows(Stream):
-    """A stream of crops with all dense landmarks, seen as crops of another size with a smaller dense set.
+    """A stream of crops with all dense landmarks, seen as crops of another size with another dense set.
 
     Raises:
         ConfigError: the source has other landmarks.
+        FaceModelError: there is no such model.
     """
-
-    face_model = "builtin"
 
     def __init__(
         self,
@@ -58,33 +56,65 @@ class LandmarkRows(Stream):
         crop_size: int,
         augmenter: Augmenter | None = None,
         seed: int = 0,
+        face_model: str = BUILTIN_NAME,
     ) -> None:
         if source.landmark_set != FULL_SET:
             raise ConfigError(f"expected crops with the landmarks {FULL_SET}, got {source.landmark_set}")
         self._source, self.length = source, length
-        self.landmark_set, self.crop_size = landmark_set, crop_size
-        self._rows = torch.as_tensor(rows_of(landmark_set))
+        self.landmark_set, self.crop_size, self.face_model = landmark_set, crop_size, face_model
+        self._between = between(face_model, landmark_set)
         self._augmenter, self._seed = augmenter, seed
 
     def batch(self, index: int) -> Batch:
         batch = self._source.batch(index)
-        rows = self._rows
+        points = self._between.points(batch.points)
         chosen = replace(
             batch,
             image=resized(batch.image, self.crop_size),
-            points=batch.points[:, rows],
-            weight=batch.weight[:, rows],
-            visible=batch.visible[:, rows],
+            points=points,
+            weight=self._between.nearest(batch.weight).where(points.isfinite().all(dim=-1), 0.0),
+            visible=self._between.nearest(batch.visible),
         )
         if self._augmenter is None:
             return chosen
         return self._augmenter(chosen, torch.Generator().manual_seed(self._seed * _SEED_STEP + index))
 
 
-def augmenter_of(landmark_set: str, upside_down: bool) -> Augmenter:
+class Mixed:
+    """Batches that begin with one source's crops and end with another's.
+
+    Args:
+        first, second: endless, of crops of one size.
+    """
+
+    landmark_set = FULL_SET
+
+    def __init__(self, first: _Source, second: _Source) -> None:
+        self._sources = (first, second)
+
+    def batch(self, index: int, /) -> Batch:
+        return concatenate([source.batch(index) for source in self._sources])
+
+
+class InTurn:
+    """All batches of one stream, then all of another. Raises ``ValueError`` for endless ones."""
+
+    landmark_set = FULL_SET
+
+    def __init__(self, first: Stream, second: Stream) -> None:
+        if first.length is None or second.length is None:
+            raise ValueError("expected streams that end")
+        self._first, self._second, self._border = first, second, first.length
+        self.length = first.length + second.length
+
+    def batch(self, index: int, /) -> Batch:
+        return self._first.batch(index) if index < self._border else self._second.batch(index - self._border)
+
+
+def augmenter_of(landmark_set: str, upside_down: bool, face_model: str = BUILTIN_NAME) -> Augmenter:
     """The thesis's augmentations (section 4.5): flips, scales, colours; turns besides."""
     model = load_face_model()
-    positions = builtin_mesh(landmark_set).levels[0].vertices
+    positions = mesh_of(face_model, landmark_set).levels[0].vertices
     config = AugmentConfig(
         upside_down_chance=0.5 if upside_down else 0.0,
         occlusion_chance=0.0,
@@ -94,12 +124,6 @@ def augmenter_of(landmark_set: str, upside_down: bool) -> Augmenter:
         jpeg_chance=0.0,
     )
     return Augmenter(config, Mirror.of_points(model, positions))
-
-
-def rows_of(landmark_set: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Which of the 1609 landmarks a smaller dense set consists of, in its order."""
-    every = builtin_mesh(FULL_SET).levels[0].model_vertices
-    return np.searchsorted(every, builtin_mesh(landmark_set).levels[0].model_vertices).astype(np.int64)
 
 
 def resized(image: Tensor, size: int) -> Tensor:
@@ -121,7 +145,7 @@ def prepare(data: DataSettings, seed: int) -> dict[str, str]:
     """Render what is not stored yet; SHA-256 of the labels of each part.
 
     Raises:
-        ConfigError: the user's folder lacks a part.
+        ConfigError: the user's folder lacks a part, or there are no real crops where they are asked for.
     """
     folder = data_folder(data, seed)
     made = {}
@@ -133,20 +157,41 @@ def prepare(data: DataSettings, seed: int) -> dict[str, str]:
                 raise ConfigError(f"expected stored crops in {folder / part}, found none")
             _render(folder / part, count, data.stored_px, seed if part == "train" else _VALIDATION_SEED)
         made[part] = sha256_of(folder / part / "labels.npz")
+    if data.shards is not None:
+        for held_out in (False, True):
+            RealCrops(Path(data.shards), held_out, 1, data.stored_px)
+        made["shards"] = labels_sha256(Path(data.shards))
     return made
 
 
 def training_source(data: DataSettings, seed: int, batch_size: int) -> tuple[_Source, int | None]:
     """Where training crops come from, and how many batches there are of them."""
+    real = 0 if data.shards is None else round(data.real_share * batch_size)
+    if real == 0:
+        return _synthetic_source(data, seed, batch_size)
+    assert data.shards is not None
+    seen = RealCrops(Path(data.shards), False, real, data.stored_px, seed)
+    if real == batch_size:
+        return seen, None
+    drawn, length = _synthetic_source(data, seed, batch_size - real)
+    return Mixed(drawn, seen), length
+
+
+def _synthetic_source(data: DataSettings, seed: int, batch_size: int) -> tuple[_Source, int | None]:
     if data.live:
         return synthetic(data.stored_px, batch_size, seed), None
     stored = StoredStream(data_folder(data, seed) / "train", batch_size, seed)
     return stored, stored.length
 
 
-def validation_source(data: DataSettings, seed: int, batch_size: int) -> StoredStream:
-    """Held-out crops, in their order."""
-    return StoredStream(data_folder(data, seed) / "validation", batch_size)
+def validation_source(data: DataSettings, seed: int, batch_size: int) -> tuple[_Source, int]:
+    """Held-out crops, in their order: rendered ones, then real ones of people whom training does not see."""
+    stored = StoredStream(data_folder(data, seed) / "validation", batch_size)
+    assert stored.length is not None
+    if data.shards is None:
+        return stored, stored.length
+    both = InTurn(stored, RealCrops(Path(data.shards), True, batch_size, stored.crop_size))
+    return both, both.length
 
 
 def synthetic(size: int, batch_size: int, seed: int) -> SyntheticStream:

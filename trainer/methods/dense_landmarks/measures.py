@@ -70,9 +70,26 @@ def measure(predicted: Predicted, regions: Mapping[str, Tensor]) -> tuple[dict[s
     for low, high in _VIEWS:
         chosen = (away >= low) & (away < high)
         rows[f"{low}-{high} deg"] = {"mlme_px": float(errors[chosen].nanmean()) if bool(chosen.any()) else math.nan}
-    kinds = [name.split(":")[0].split("/")[0] for name in predicted.source]
-    if len(set(kinds)) > 1:
-        for kind in sorted(set(kinds)):
-            chosen = torch.tensor([name == kind for name in kinds])
-            rows[kind] = {"mlme_px": float(errors[chosen].nanmean())}
+    kinds = _kinds(predicted.source)
+    if len(kinds) > 1:
+        for kind, line in by_kind(predicted).items():
+            rows[kind] = {
+                "mlme_px": float(errors[kinds[kind]].nanmean()),
+                "sigma_ratio": line.ratio,
+                "sigma_rank": line.rank_correlation,
+            }
     return rows, calibration
+
+
+def by_kind(predicted: Predicted) -> dict[str, Calibration]:
+    """The calibration of each kind of source (what stands before the colon), by name; ``all`` where none is told."""
+    return {
+        kind: sigma_calibration(predicted.points[rows], predicted.sigma[rows], predicted.truth[rows])
+        for kind, rows in _kinds(predicted.source).items()
+    }
+
+
+def _kinds(sources: tuple[str, ...]) -> dict[str, Tensor]:
+    """Rows (N,) bool of each kind of source."""
+    names = [name.split(":")[0].split("/")[0] or "all" for name in sources]
+    return {kind: torch.tensor([name == kind for name in names]) for kind in sorted(set(names))}

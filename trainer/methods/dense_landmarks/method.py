@@ -10,16 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from engines import InputHeader, NetworkHeader, OutputHeader
-from tracker.face_model.store import load_face_model
+from tracker.face_model.store import BUILTIN_NAME, load_face_model
 from trainer.data.batch import Batch
 from trainer.method import Method, Streams, Table
 from trainer.methods.dense_landmarks import data
-from trainer.methods.dense_landmarks.measures import Predicted, joined, measure
+from trainer.methods.dense_landmarks.measures import PX, Predicted, by_kind, joined, measure
 from trainer.methods.dense_landmarks.module import TrainedLandmarks
+from trainer.methods.dense_landmarks.plot import calibration_plot
+from trainer.methods.dense_landmarks.points import mesh_of
 from trainer.methods.dense_landmarks.settings import PRESETS, DenseLandmarkSettings
 from trainer.networks.backbones import make_backbone
 from trainer.networks.dense_landmark_network import DenseLandmarkNetwork, Prediction
-from trainer.networks.landmark_mesh import LandmarkMesh, builtin_mesh
+from trainer.networks.landmark_mesh import LandmarkMesh
 
 
 class DenseLandmarks(Method[DenseLandmarkSettings]):
@@ -34,7 +36,7 @@ class DenseLandmarks(Method[DenseLandmarkSettings]):
     @property
     def mesh(self) -> LandmarkMesh:
         """Of the landmark set."""
-        return builtin_mesh(self.settings.landmark_set)
+        return mesh_of(self.settings.face_model, self.settings.landmark_set)
 
     def prepare(self) -> dict[str, str]:
         return data.prepare(self.settings.data, self.seed)
@@ -49,12 +51,13 @@ class DenseLandmarks(Method[DenseLandmarkSettings]):
     def streams(self) -> Streams:
         settings = self.settings
         source, length = data.training_source(settings.data, self.seed, settings.batch_size)
-        held_out = data.validation_source(settings.data, self.seed, settings.batch_size)
-        wanted = settings.data
-        augmenter = data.augmenter_of(settings.landmark_set, wanted.upside_down) if wanted.augment else None
+        held_out, held_out_length = data.validation_source(settings.data, self.seed, settings.batch_size)
+        wanted, name, model = settings.data, settings.landmark_set, settings.face_model
+        augmenter = data.augmenter_of(name, wanted.upside_down, model) if wanted.augment else None
+        size = settings.crop_size
         return Streams(
-            data.LandmarkRows(source, length, settings.landmark_set, settings.crop_size, augmenter, self.seed),
-            data.LandmarkRows(held_out, held_out.length, settings.landmark_set, settings.crop_size),
+            data.LandmarkRows(source, length, name, size, augmenter, self.seed, model),
+            data.LandmarkRows(held_out, held_out_length, name, size, face_model=model),
         )
 
     def step(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -80,11 +83,15 @@ class DenseLandmarks(Method[DenseLandmarkSettings]):
         return joined(parts)
 
     def evaluate(self, module: nn.Module, batches: Iterable[Batch]) -> Table:
-        rows, calibration = measure(self.predict(module, batches), self.regions())
+        predicted = self.predict(module, batches)
+        rows, calibration = measure(predicted, self.regions())
         deciles = ", ".join(
-            f"{p * 256:.1f}:{a * 256:.1f}" for p, a in zip(calibration.predicted, calibration.actual, strict=True)
+            f"{p * PX:.1f}:{a * PX:.1f}" for p, a in zip(calibration.predicted, calibration.actual, strict=True)
         )
-        return Table(rows, (f"predicted : actual error per coordinate by decile of sigma, px of 256: {deciles}",))
+        note = f"predicted : actual error per coordinate by decile of sigma, px of {PX}: {deciles}"
+        return Table(
+            rows, (note,), {"calibration of sigma (predicted / actual)": calibration_plot(by_kind(predicted), PX)}
+        )
 
     def points(self, module: nn.Module, batch: Batch) -> Tensor:
         predicted: Prediction = module(batch.image)
@@ -92,7 +99,7 @@ class DenseLandmarks(Method[DenseLandmarkSettings]):
 
     def regions(self) -> dict[str, Tensor]:
         """Landmarks of each part of the face, and of the face's outline, where neighbours may be anyone's."""
-        model = load_face_model()
+        model = load_face_model(self.settings.face_model)
         vertices = self.mesh.levels[0].model_vertices
         found = {}
         for column, name in enumerate(model.region_names):
@@ -104,13 +111,16 @@ class DenseLandmarks(Method[DenseLandmarkSettings]):
     def deployed(self, module: nn.Module) -> tuple[nn.Module, NetworkHeader]:
         settings = self.settings
         trained = cast(TrainedLandmarks, module)
+        own = settings.face_model != BUILTIN_NAME
+        # A tracker's sets of these names are the built-in head's points on any model; a model's own points are others.
+        landmark_set = f"{settings.face_model}/{settings.landmark_set}" if own else settings.landmark_set
         header = NetworkHeader(
             name=f"{settings.landmark_set}-{settings.backbone}-{settings.crop_size}",
             task="encoder",
             licence="",
             origin="trained with trainer fit dense_landmarks",
-            landmark_set=settings.landmark_set,
-            face_model="builtin",
+            landmark_set=landmark_set,
+            face_model=settings.face_model,
             # The network normalises by itself.
             inputs=(InputHeader("image", size=settings.crop_size),),
             outputs=(OutputHeader("points", "points", "fraction"), OutputHeader("sigma", "sigma", "fraction")),

@@ -23,7 +23,8 @@ class DataSettings(Settings):
     stored_px: int = ranged(128, 32, 1024)
     """Side of rendered crops; those of another ``crop_size`` are scaled."""
     shards: str | None = None
-    """Folder of real crops with pseudo-labels, as ``trainer.data.video`` writes them; none: synthetic ones alone."""
+    """Folder of real crops with a fitted head, as ``trainer prepare encoder`` makes them; none: synthetic ones alone. Its
+    held-out people are measured beside the synthetic ones."""
     real_share: float = ranged(0.5, 0.0, 1.0)
     """Of each training batch, where there are shards."""
     augment: bool = True
@@ -40,6 +41,8 @@ class DenseLandmarkSettings(Settings):
     decoder: Literal["linear", "mlp", "spiral"] = "spiral"
     landmark_set: str = "dense403"
     """``dense1609`` to ``dense101``."""
+    face_model: str = "builtin"
+    """Whose landmarks: the built-in head's, or an imported model's own (``tracker models list``)."""
     crop_size: int = ranged(128, 32, 1024)
     batch_size: int = ranged(32, 1, 4096)
     loss: Literal["ngll", "resll", "resll_exp"] = "resll_exp"
