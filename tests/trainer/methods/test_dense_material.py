@@ -117,6 +117,7 @@ def test_a_share_of_each_batch_is_real_and_both_kinds_are_measured(
     share: float, real: int, folder: Path, rendered: Path
 ) -> None:
     sets = [f"method.data.shards={folder}", f"method.data.folder={rendered}", f"method.data.real_share={share}"]
+    sets += ["method.data.stored_px=96"]  # what is stored counts
     method = layered("dense_landmarks", "smoke", None, sets).method
     assert {"shards", "validation"} <= set(method.prepare())
     streams = method.streams()

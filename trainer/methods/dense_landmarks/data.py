@@ -36,6 +36,7 @@ PARTS: Final = ("train", "validation")
 
 class _Source(Protocol):
     landmark_set: str
+    crop_size: int
 
     def batch(self, index: int, /) -> Batch: ...
 
@@ -72,7 +73,7 @@ class LandmarkRows(Stream):
             batch,
             image=resized(batch.image, self.crop_size),
             points=points,
-            weight=self._between.nearest(batch.weight).where(points.isfinite().all(dim=-1), 0.0),
+            weight=self._between.nearest(batch.weight).where(points[..., :2].isfinite().all(dim=-1), 0.0),
             visible=self._between.nearest(batch.visible),
         )
         if self._augmenter is None:
@@ -91,6 +92,7 @@ class Mixed:
 
     def __init__(self, first: _Source, second: _Source) -> None:
         self._sources = (first, second)
+        self.crop_size = first.crop_size
 
     def batch(self, index: int, /) -> Batch:
         return concatenate([source.batch(index) for source in self._sources])
@@ -106,6 +108,7 @@ class InTurn:
             raise ValueError("expected streams that end")
         self._first, self._second, self._border = first, second, first.length
         self.length = first.length + second.length
+        self.crop_size = first.crop_size
 
     def batch(self, index: int, /) -> Batch:
         return self._first.batch(index) if index < self._border else self._second.batch(index - self._border)
@@ -170,11 +173,10 @@ def training_source(data: DataSettings, seed: int, batch_size: int) -> tuple[_So
     if real == 0:
         return _synthetic_source(data, seed, batch_size)
     assert data.shards is not None
-    seen = RealCrops(Path(data.shards), False, real, data.stored_px, seed)
     if real == batch_size:
-        return seen, None
+        return RealCrops(Path(data.shards), False, real, data.stored_px, seed), None
     drawn, length = _synthetic_source(data, seed, batch_size - real)
-    return Mixed(drawn, seen), length
+    return Mixed(drawn, RealCrops(Path(data.shards), False, real, drawn.crop_size, seed)), length
 
 
 def _synthetic_source(data: DataSettings, seed: int, batch_size: int) -> tuple[_Source, int | None]:
