@@ -26,7 +26,7 @@ from tracker.types import Face
 
 Floats = NDArray[np.float64]
 
-PARTS: Final = ("stills", "clips", "steadiness", "occluders", "yaw", "expressions", "sigma", "cost")
+PARTS: Final = ("stills", "clips", "steadiness", "occluders", "yaw", "expression", "sigma", "cost")
 HELD_OUT: Final = ("talk_d9.mp4", "talk_d3.mp4", "grid_lbax4n.mpg", "grid_lwbsza.mpg")
 """Besides ``single_face.mp4``, the photographs, talk_d6.mp4 and headpose_female.mp4."""
 _LEAST_COVERED: Final = 0.05
@@ -48,7 +48,7 @@ def evaluate(
         questions["sigma"] = sigma_deciles
     if ict.available():
         questions["yaw"] = lambda follower: encoder_yaw.evaluate(model, follower, quick)
-        questions["expressions"] = lambda follower: expressions(model, follower, quick)
+        questions["expression"] = lambda follower: expressions(model, follower, quick)
     result: dict[str, Any] = {
         part: {name: questions[part](followers[name]) for name in names} for part in parts if part in questions
     }

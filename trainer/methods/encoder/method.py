@@ -49,7 +49,7 @@ class EncoderMethod(Method[EncoderSettings]):
             "machine": {"workers": 1, "prefetch": 4},
         },
         "gpu": {
-            "method": {"batch": 256, "frozen_stride": 4, "mixed": 20_000, "rendered": 40_000, "blocks": 4},
+            "method": {"batch": 256, "frozen_stride": 4, "mixed": 6000, "rendered": 6000, "blocks": 4},
             "optimiser": {"lr": 2e-3, "weight_decay": 1e-3},
             "schedule": {"warmup_steps": 500, "final": 0.01},
             "loop": {
