@@ -49,8 +49,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+_MOST_LISTED = 12
+
+
 def _text(value: object) -> str:
     if isinstance(value, (list, tuple)):
+        if len(value) > _MOST_LISTED and all(isinstance(entry, int) for entry in value):
+            return f"{len(value)} of them"
         return ", ".join(_text(entry) for entry in value)
     if isinstance(value, dict):
         return " ".join(f"{key}={_text(entry)}" for key, entry in value.items() if entry not in ("", (), [], {}))

@@ -131,7 +131,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     run, exported = str(folder / "run"), str(folder / "mean_face.onnx")
     assert trainer_main(["fit", METHOD, "--preset", "smoke", "--out", run, "--quiet"]) == 0
     assert trainer_main(["export", run, "-o", exported]) == 0
-    with contextlib.redirect_stdout(io.StringIO()) as said:
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        patch.setenv("TRACKER_CACHE", str(folder / "cache"))
         assert engines_main(["build", exported, "--backend", "onnxruntime"]) == 0
     built = said.getvalue().strip().splitlines()[-1]
     assert built.endswith(".engine")
