@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -217,14 +218,14 @@ def test_what_a_user_gets_wrong_is_one_line(
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, to save them the import of torch")
 def test_two_processes_train_on_different_data_and_end_with_the_same_weights(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "two")
-    _in_two_processes(tmp_path, lambda: fit(run.path, until=3))
-    _in_two_processes(tmp_path, lambda: session.resume(run))
+    _in_two_processes(tmp_path, partial(fit, run.path, until=3))
+    _in_two_processes(tmp_path, partial(session.resume, run))
     two = checkpoint.load(run.last)
     assert (two.step, two.images, len(two.random)) == (6, 6 * 2 * 4, 2)
     assert not torch.equal(two.random[0]["torch"], two.random[1]["torch"])
     # One process that accumulates two batches sees the same data; only batch norm sees other groups of it, and dropout.
     sets = ("method.dropout=0", "optimiser.kind=sgd", "loop.log_every=1")
-    _in_two_processes(tmp_path, lambda: fit(tmp_path / "wide", *sets))
+    _in_two_processes(tmp_path, partial(fit, tmp_path / "wide", *sets))
     fit(tmp_path / "long", "loop.accumulate=2", *sets)
     wide, long = (
         [line["values"]["loss"] for line in RunFolder(tmp_path / name).history() if line["kind"] == "train"]
@@ -237,11 +238,12 @@ def test_two_processes_train_on_different_data_and_end_with_the_same_weights(tmp
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, to save them the import of torch")
 def test_weights_without_a_part_in_the_loss_are_told_of_in_several_processes(tmp_path: Path) -> None:
-    def refused() -> None:
-        with pytest.raises(TrainingError, match=r"some weights of toy .* --set machine.find_unused_parameters=true"):
-            fit(tmp_path / "refused", "method.kind=idle")
+    _in_two_processes(tmp_path, partial(_refused, tmp_path / "refused"))
 
-    _in_two_processes(tmp_path, refused)
+
+def _refused(folder: Path) -> None:
+    with pytest.raises(TrainingError, match=r"some weights of toy .* --set machine.find_unused_parameters=true"):
+        fit(folder, "method.kind=idle")
 
 
 @pytest.mark.slow
@@ -269,23 +271,13 @@ def test_torchrun_starts_the_processes(tmp_path: Path) -> None:
 
 
 def _in_two_processes(folder: Path, work: Callable[[], object]) -> None:
-    """As torchrun would start them."""
+    """As torchrun would start them, but forked from a process that has imported torch and computed nothing: this one has
+    autograd's threads, which do not survive a fork.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     port = _free_port()
-
-    def start(rank: int) -> None:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
-        os.environ |= {"GROUP_RANK": "0"}
-        try:
-            work()
-        except BaseException:
-            (folder / f"error_{rank}").write_text(traceback.format_exc())
-            raise
-        finally:
-            torch.distributed.destroy_process_group()
-
-    context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=start, args=(rank,)) for rank in range(2)]
+    processes = [context.Process(target=_one_of_two, args=(rank, port, folder, work)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:
@@ -293,6 +285,19 @@ def _in_two_processes(folder: Path, work: Callable[[], object]) -> None:
         process.kill()
     errors = [path.read_text() for path in folder.glob("error_*")]
     assert [process.exitcode for process in processes] == [0, 0], "\n".join(errors)
+
+
+def _one_of_two(rank: int, port: int, folder: Path, work: Callable[[], object]) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test"}
+    os.environ |= {"GROUP_RANK": "0"}
+    try:
+        work()
+    except BaseException:
+        (folder / f"error_{rank}").write_text(traceback.format_exc())
+        raise
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def _free_port() -> int:

@@ -18,8 +18,8 @@ class DataSettings(Settings):
     """Stored crops with ``train`` and ``validation`` in it; none: rendered once by ``trainer prepare`` into the cache."""
     live: bool = False
     """Render anew for every training batch instead of reading stored crops: for machines that render fast."""
-    train_crops: int = ranged(8192, 32)
-    validation_crops: int = ranged(512, 32)
+    train_crops: int = ranged(8192, 8)
+    validation_crops: int = ranged(512, 8)
     stored_px: int = ranged(128, 32, 1024)
     """Side of rendered crops; those of another ``crop_size`` are scaled."""
     shards: str | None = None
