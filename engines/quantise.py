@@ -7,11 +7,8 @@ convolutions (nothing to gain) and the layers that make the outputs stay in floa
 from __future__ import annotations
 
 import hashlib
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +19,7 @@ from engines.engine import Array
 from engines.errors import EngineError, first_line
 from engines.load import load_engine
 from engines.model import Model, require_onnx
+from engines.quiet import quiet
 
 HELD_OUT: Final = 3
 """Every so many-th crop is kept from calibration and judges the result."""
@@ -89,7 +87,7 @@ def quantise(
     with tempfile.TemporaryDirectory(prefix="engines-int8-") as folder:
         target = Path(folder) / "int8.onnx"
         progress(f"calibrating with {len(learnt)} crops", None)
-        with _quiet():
+        with quiet():
             _write(model, {name: array[learnt] for name, array in inputs.items()}, target, Path(folder))
         progress(f"comparing with fp32 on {len(judged)} other crops", None)
         held = {name: array[judged] for name, array in inputs.items()}
@@ -186,16 +184,3 @@ def _digest(inputs: Mapping[str, Array]) -> str:
     for name, array in sorted(inputs.items()):
         digest.update(name.encode() + array.tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser reports through the root logger and warnings; what matters is raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -26,6 +23,7 @@ from engines.engine import Array, Engine, EngineError
 from engines.errors import first_line
 from engines.header import METADATA_KEY, from_json
 from engines.model import Model, Port, read_model
+from engines.quiet import quiet
 
 _TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _LOADED: WeakValueDictionary[str, Any] = WeakValueDictionary()
@@ -72,7 +70,7 @@ def read_program(path: Path) -> Model:
 
 def _load_program(source: Any, name: str, extra: dict[str, Any] | None = None) -> Any:
     try:
-        with _quiet():
+        with quiet():
             return torch.export.load(source, extra_files=extra)
     except Exception as error:  # torch raises whatever the part that fails raises
         raise EngineError(
@@ -106,7 +104,7 @@ def build(job: BuildJob) -> Built:
     if job.model.suffix != ".pt2":
         job.progress("translating, running once", None)
         try:
-            with _quiet(), torch.inference_mode():
+            with quiet(), torch.inference_mode():
                 _translated(payload, job.name, "cpu")(
                     *(torch.zeros(s.shape, dtype=torch_type(s.dtype)) for s in inputs)
                 )
@@ -127,7 +125,7 @@ def _translated(content: bytes, name: str, device: str) -> Any:
     from onnx2pytorch import ConvertModel
 
     try:
-        with _quiet():
+        with quiet():
             module = ConvertModel(onnx.load_from_string(content), experimental=True).eval()
     except Exception as error:  # it raises whatever its operators raise
         raise EngineError(f"{name}: onnx2pytorch cannot translate it ({first_line(error)})") from error
@@ -141,19 +139,6 @@ def torch_type(dtype: Any) -> torch.dtype:
     found = getattr(torch, np.dtype(dtype).name)
     assert isinstance(found, torch.dtype)
     return found
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch warns and logs about its own inner workings; what matters is raised."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> Engine:
@@ -187,7 +172,7 @@ def _exported(payload: bytes, name: str, device: str) -> Any:
     from torch.export.passes import move_to_device_pass
 
     program = _load_program(io.BytesIO(payload), name)
-    with _quiet():
+    with quiet():
         return (program if device == "cpu" else move_to_device_pass(program, device)).module()
 
 
