@@ -45,6 +45,7 @@ def export_onnx(network: nn.Module, header: NetworkHeader, path: Path) -> float:
         got = len(expected) if isinstance(expected, tuple) else type(expected).__name__
         raise ExportError(f"{header.name} names {len(names)} outputs ({', '.join(names)}), but gives {got}")
     model = _translated(network, crops[:2], header)
+    strip_origins(model)
     onnx.helper.set_model_props(model, {METADATA_KEY: header.to_json()})
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{os.getpid()}.{path.name}")
@@ -59,6 +60,14 @@ def export_onnx(network: nn.Module, header: NetworkHeader, path: Path) -> float:
     finally:
         unfinished.unlink(missing_ok=True)
     return difference
+
+
+def strip_origins(model: Any) -> None:
+    """Take from an ONNX model what torch's exporter notes about the machine it ran on: source paths and stack traces."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
 
 
 def _translated(network: nn.Module, crops: torch.Tensor, header: NetworkHeader) -> Any:

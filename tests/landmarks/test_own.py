@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tests.pictures import picture
 from tracker.errors import NetworkAssetError
 from tracker.landmarks import LandmarkEncoder, Roi
-from tracker.landmarks.own import OwnEncoder
+from tracker.landmarks.own import WEIGHTS, OwnEncoder
 from tracker.rendering.occluders import make
 
 SMILE = Roi(282.5, 287.6, 337.2, -0.03)
@@ -89,3 +90,8 @@ def test_a_file_that_is_no_such_encoder_is_refused(networks: Path, tmp_path: Pat
         OwnEncoder(network=tmp_path / "absent.onnx")
     with pytest.raises(NetworkAssetError, match="no encoder of this kind"):
         OwnEncoder(network=networks / "face_landmark.tflite")
+
+
+def test_the_shipped_network_says_nothing_of_the_machine_it_was_written_on() -> None:
+    content = (files("tracker.landmarks") / "data" / WEIGHTS).read_bytes()
+    assert b"site-packages" not in content and b".py" not in content

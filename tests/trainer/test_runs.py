@@ -183,6 +183,7 @@ def test_fit_evaluate_export_by_command(tmp_path: Path, capsys: pytest.CaptureFi
 
     model = read_model(tmp_path / "toy.onnx")
     assert model.network is not None and model.network.landmark_set == "square" and model.open_batch
+    assert b"site-packages" not in (tmp_path / "toy.onnx").read_bytes(), "paths of this machine in the file"
 
 
 @pytest.mark.parametrize(
