@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from engines.artifact import SUFFIX, ArtifactHeader, read_header
 from engines.errors import EngineError
-
-_FOLDER_NAME: Final = "facestream-tracker"
+from engines.folders import program_cache
 
 
 def cache_dir(*parts: str) -> Path:
     """The folder engines are kept in, or one below it; nothing is created.
 
-    ``$TRACKER_CACHE/engines`` when that is set, else ``engines`` in the folder that ``tracker`` uses too:
-    ``$XDG_CACHE_HOME`` (``~/.cache``), ``~/Library/Caches`` or ``%LOCALAPPDATA%``, plus ``facestream-tracker``.
+    It is ``engines`` in the folder that ``tracker`` uses too (``engines.folders``).
     """
-    override = os.environ.get("TRACKER_CACHE")
-    root = Path(override).expanduser().absolute() if override else _platform_cache() / _FOLDER_NAME
-    return root.joinpath("engines", *parts)
-
-
-def _platform_cache() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+    return program_cache("engines", *parts)
 
 
 def scratch_dir() -> Path:

@@ -10,10 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from engines.folders import FOLDER_NAME, platform_cache, program_cache
 from tracker.errors import TrackerError
-
-FOLDER_NAME = "facestream-tracker"
-"""Name of the folder below the platform's cache folder; the same as the distribution's name."""
 
 
 class CacheError(TrackerError):
@@ -23,23 +21,9 @@ class CacheError(TrackerError):
 def cache_dir(*parts: str) -> Path:
     """The user's cache folder for this program, or a folder below it; nothing is created.
 
-    ``TRACKER_CACHE`` wins when it is set. Otherwise: ``$XDG_CACHE_HOME`` (or ``~/.cache``) on Linux,
-    ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows, plus ``facestream-tracker``.
+    Where it lies, ``engines.folders.program_cache`` says: engines are kept in it too.
     """
-    override = os.environ.get("TRACKER_CACHE")
-    root = Path(override).expanduser().absolute() if override else _platform_cache() / FOLDER_NAME
-    return root.joinpath(*parts)
-
-
-def _platform_cache() -> Path:
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return Path(local) if local else Path.home() / "AppData" / "Local"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says that a relative path here is to be ignored.
-    return Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache"
+    return program_cache(*parts)
 
 
 def data_dir(*parts: str) -> Path:
@@ -56,7 +40,7 @@ def data_dir(*parts: str) -> Path:
 def _platform_data() -> Path:
     if sys.platform == "win32":
         # Beside the cache, but in a folder of its own: emptying the cache must not take models along.
-        return _platform_cache() / "Data"
+        return platform_cache() / "Data"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support"
     xdg = os.environ.get("XDG_DATA_HOME", "")
