@@ -119,7 +119,7 @@ class Pipeline:
                 for item in produce():
                     if not out.put(item):
                         return
-            except Exception as error:  # handed to the consumer, which raises it
+            except BaseException as error:  # handed to the consumer, which raises it; without, it would wait for ever
                 out.put(error)
             else:
                 out.put(None)

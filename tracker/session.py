@@ -105,7 +105,7 @@ class LiveSession:
         if self._takes is not None:
             handlers |= recording_handlers(self._takes)
         if self._open_source is not None:
-            handlers |= source_handlers(self._open_source, self.change_source)
+            handlers |= source_handlers(self._check_no_take, self._open_source, self.change_source)
         return handlers
 
     def change_source(self, source: FrameSource) -> None:
@@ -114,13 +114,16 @@ class LiveSession:
         Raises:
             ConfigError: a take is being recorded, which holds one source, or the session is over.
         """
-        if self._takes is not None and self._takes.path is not None:
-            raise ConfigError("a take is being recorded, and a take holds one source; stop it first")
+        self._check_no_take()
         with self._changing:
             if self._over or self._next_source is not None:
                 raise ConfigError("the session is ending" if self._over else "another source is being opened")
             self._next_source = source
             self._pipeline.close()
+
+    def _check_no_take(self) -> None:
+        if self._takes is not None and self._takes.path is not None:
+            raise ConfigError("a take is being recorded, and a take holds one source; stop it first")
 
     def run(
         self,
@@ -165,7 +168,8 @@ class LiveSession:
         """Whether there is another source to go on with."""
         with self._changing:
             source, self._next_source = self._next_source, None
-            if source is None or ending:
+            # Asked again under the lock: who stops the session from now on closes the new pipeline.
+            if source is None or ending or self._stop.is_set():
                 self._over = True
                 if source is not None:
                     source.close()
@@ -187,9 +191,11 @@ class LiveSession:
                 on_status(status)
         except Exception as error:  # raised where the session is run
             self._failure = error
+            self._stop.set()
         finally:
             # A source that waits for its next frame would otherwise not notice that it is over.
-            self._pipeline.close()
+            with self._changing:
+                self._pipeline.close()
 
     def _deliver(self, result: FrameResult) -> None:
         started = time.perf_counter_ns()

@@ -68,9 +68,11 @@ def recording_handlers(takes: TakeSwitch) -> dict[str, Handler]:
 
 
 def source_handlers(
-    open_source: Callable[[str], FrameSource], change_source: Callable[[FrameSource], None]
+    check: Callable[[], None],
+    open_source: Callable[[str], FrameSource],
+    change_source: Callable[[FrameSource], None],
 ) -> dict[str, Handler]:
-    """``cameras.list`` and ``camera.open``."""
+    """``cameras.list`` and ``camera.open``. ``check`` raises ``ConfigError`` while the source must not be changed."""
 
     def cameras(request: Mapping[str, Any]) -> Answer:
         from tracker.sources.webcam import list_cameras
@@ -83,6 +85,8 @@ def source_handlers(
         spec = request.get("source")
         if not isinstance(spec, str) or not spec:
             raise ConfigError(f"camera.open takes source, such as webcam:1 or a video file, got {spec!r:.60}")
+        # Asked first: to open a camera takes seconds, and may disturb the one that is recorded.
+        check()
         source = open_source(spec)
         try:
             change_source(source)

@@ -109,15 +109,25 @@ def test_a_failing_network_is_told_once_and_recovers(as_frame: Frames) -> None:
     assert told == ["a notebook: Network is unreachable; still trying", "a notebook: sending again"]
 
 
-def test_a_defect_does_not_pass_silently(as_frame: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_told_and_logged_once_and_ends_nothing(as_frame: Frames, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Notebook):
         def send(self, frame: BridgeFrame) -> None:
-            raise ZeroDivisionError
+            if self.failing:
+                raise ZeroDivisionError("by zero")
+            super().send(frame)
 
-    seen: list[type[BaseException] | None] = []
-    monkeypatch.setattr(threading, "excepthook", lambda arguments: seen.append(arguments.exc_type))
-    notebook = Broken()
-    with BridgeWorker(notebook) as worker:
+    notebook, told = Broken(), []
+    notebook.failing = True
+    with BridgeWorker(notebook, told.append) as worker:
+        for failures in (1, 2):
+            worker.offer(as_frame())
+            wait_for(lambda failures=failures: worker.failed == failures)  # type: ignore[misc]
+        notebook.failing = False
         worker.offer(as_frame())
-        wait_for(lambda: notebook.closed == 1)
-    assert seen == [ZeroDivisionError]
+        wait_for(lambda: worker.sent == 1)
+    (record,) = caplog.records
+    assert record.exc_info is not None and record.exc_info[0] is ZeroDivisionError
+    assert told == [
+        "a notebook: internal error: ZeroDivisionError: by zero; still trying",
+        "a notebook: sending again",
+    ]

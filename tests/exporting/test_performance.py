@@ -116,3 +116,11 @@ def test_nothing_to_export_is_said_in_one_line(tmp_path: Path) -> None:
 def test_one_frame_is_a_performance(tmp_path: Path) -> None:
     performance = read_performance(record(tmp_path / "take.npz", MODEL, clip(MODEL, 1)))
     assert len(performance) == len(performance.resampled(Fraction(60))) == 1 and performance.is_steady
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "rows"), [(0.2, None, range(6, 30)), (0.0, 0.2, range(6)), (0.2, 0.7, range(6, 21))]
+)
+def test_a_range_means_the_decimal_number_that_was_given(start_s: float, end_s: float | None, rows: range) -> None:
+    times_s = [Fraction(5) + Fraction(i, 30) for i in range(30)]
+    assert Range(start_s, end_s).rows(times_s) == rows

@@ -205,3 +205,14 @@ def test_close_while_reopening_stops_trying(events: Events) -> None:
     source.close()
     assert time.monotonic() - begin_s < 5.0
     assert "camera-reopened" not in events.kinds
+
+
+def test_a_defect_while_capturing_fails_the_reader_instead_of_keeping_it_waiting() -> None:
+    connection = Scripted()
+    source = live(connection)
+    connection.script.put(ZeroDivisionError("by zero"))
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError, match="by zero"):
+            source.read()
+    source.close()
+    assert source.read() is None

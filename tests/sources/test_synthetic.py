@@ -127,3 +127,12 @@ def test_open_by_name() -> None:
         assert not source.live
         assert len(list(source)) == 2
         assert source.state == "ended"
+
+
+def test_a_defect_while_drawing_fails_the_reader_instead_of_keeping_it_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(film: object, index: int) -> object:
+        raise ZeroDivisionError(index)
+
+    monkeypatch.setattr("tracker.sources.synthetic._Film.picture", broken)
+    with SyntheticSource(SMALL) as live, pytest.raises(ZeroDivisionError):
+        live.read()

@@ -14,6 +14,8 @@ from tracker.face_model.model import FaceModel
 from tracker.types import Face, FrameResult
 
 _DEFAULT_RATE = Fraction(30)
+_HIGHEST_RATE = Fraction(1000)
+"""Containers that know no rate state the ticks of their clock, 90000 a second: no number of frames since midnight holds that."""
 _RATE_SMOOTHING = 0.05
 
 
@@ -80,7 +82,7 @@ class BridgeHub:
         return main
 
     def _rate(self, result: FrameResult) -> Fraction:
-        if result.rate:
+        if result.rate is not None and 0 < result.rate <= _HIGHEST_RATE:
             return result.rate
         if self._last_ns is not None and result.t_capture_ns > self._last_ns:
             period_ns = result.t_capture_ns - self._last_ns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from types import TracebackType
 
 from tracker.bridges.bridge import Bridge, BridgeFrame
 from tracker.errors import TrackerError
+
+logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.25
 
@@ -108,12 +111,23 @@ class BridgeWorker:
             action()
         except (OSError, TrackerError) as error:
             self.failed += counts
-            reason = str(getattr(error, "strerror", None) or error)
-            if reason != self._trouble:
-                self._on_trouble(f"{self.target}: {reason}; still trying")
-            self._trouble = reason
+            self._tell(str(getattr(error, "strerror", None) or error))
+            return
+        # A defect of ours must reach the log and the user; ending the bridge in the middle of a show would not mend it.
+        except Exception as error:
+            self.failed += counts
+            if self._tell(f"internal error: {type(error).__name__}: {error}"):
+                logger.error("%s: a frame cannot be sent", self.target, exc_info=error)
             return
         self.sent += counts
         if self._trouble is not None:
             self._on_trouble(f"{self.target}: sending again")
         self._trouble = None
+
+    def _tell(self, reason: str) -> bool:
+        """Tell of trouble unless it is the one that was told of last; whether it was told."""
+        if reason == self._trouble:
+            return False
+        self._trouble = reason
+        self._on_trouble(f"{self.target}: {reason}; still trying")
+        return True

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tracker.errors import ConfigError, RecordingError
 from tracker.recording.take import Take
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_quaternion
+from tracker.sources.timeline import exact_seconds
 from tracker.types import Face, FaceParams, Float32, Landmarks
 
 Bool = NDArray[np.bool_]
@@ -55,7 +56,7 @@ class Range:
             return range(0)
         if self.start_s < 0.0 or (self.end_s is not None and self.end_s <= self.start_s):
             raise ConfigError(f"expected 0 <= --start < --end, got --start {self.start_s:g} and --end {self.end_s}")
-        begin, end = Fraction(self.start_s), None if self.end_s is None else Fraction(self.end_s)
+        begin, end = exact_seconds(self.start_s), None if self.end_s is None else exact_seconds(self.end_s)
         inside = [
             row for row, t in enumerate(times_s) if t - times_s[0] >= begin and (end is None or t - times_s[0] < end)
         ]

@@ -7,6 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,7 +152,8 @@ def _member(archive: Path, member: str, sha256: str) -> bytes | None:
     try:
         with zipfile.ZipFile(archive) as opened:
             content = opened.read(member)
-    except (OSError, KeyError, zipfile.BadZipFile):
+    # RuntimeError: encrypted; NotImplementedError: compressed in a way that Python does not know.
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError):
         return None
     return content if hashlib.sha256(content).hexdigest() == sha256 else None
 

@@ -90,7 +90,7 @@ class TakeSwitch:
         if writer is None:
             raise ConfigError("nothing is being recorded")
         thread = threading.Thread(target=self._finish, args=(writer,), name="finish take")
-        self._ending.append(thread)
+        self._ending = [*(ending for ending in self._ending if ending.is_alive()), thread]
         thread.start()
         return writer.path, writer.frame_count
 

@@ -86,13 +86,12 @@ class LiveSource(FrameSource):
         self._on_event = ignore_event if on_event is None else on_event
         self._changed = threading.Condition()
         self._shot: tuple[int, Shot] | None = None
+        self._failure: Exception | None = None
         self._captured = 0
         self._last_arrival_s = time.monotonic()
         connection = connect()
         self._describe(connection)
-        self._thread = threading.Thread(
-            target=self._capture, args=(connection,), name=f"capture {self.name}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._work, args=(connection,), name=f"capture {self.name}", daemon=True)
         self._thread.start()
 
     def read(self) -> Frame | None:
@@ -125,6 +124,8 @@ class LiveSource(FrameSource):
             with self._changed:
                 if self.state == "closed":
                     return None
+                if self._failure is not None:
+                    raise self._failure
                 if self._shot is not None:
                     taken, self._shot = self._shot, None
                     return taken
@@ -135,6 +136,15 @@ class LiveSource(FrameSource):
                     self.state = "stalled"
             if stalled:
                 self._on_event("stalled", f"{self.name}: no frame for {silent_s:.1f} s; still waiting")
+
+    def _work(self, connection: Connection) -> None:
+        try:
+            self._capture(connection)
+        # No camera that is gone, which is reopened, but a defect: the reader must not wait for ever.
+        except Exception as error:
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
 
     def _capture(self, connection: Connection) -> None:
         reopened = False

@@ -80,9 +80,10 @@ class SyntheticSource(FrameSource):
         self._changed = threading.Condition()
         self._shot: Frame | None = None
         self._finished = False
+        self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
         if live:
-            self._thread = threading.Thread(target=self._shoot, name="capture test", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="capture test", daemon=True)
             self._thread.start()
 
     def truth(self, index: int) -> tuple[Float32, FaceParams]:
@@ -124,8 +125,19 @@ class SyntheticSource(FrameSource):
     def _newest(self) -> Frame | None:
         with self._changed:
             self._changed.wait_for(lambda: self._shot is not None or self._finished or self.state == "closed")
+            if self._failure is not None:
+                raise self._failure
             frame, self._shot = self._shot, None
             return None if self.state == "closed" else frame
+
+    def _work(self) -> None:
+        try:
+            self._shoot()
+        except Exception as error:  # raised where frames are read
+            self._failure = error
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
 
     def _shoot(self) -> None:
         period_ns = round(1_000_000_000 / self._rate)
@@ -143,9 +155,6 @@ class SyntheticSource(FrameSource):
                 self._next += 1
                 self._changed.notify_all()
             due_ns = max(due_ns + period_ns, now_ns)
-        with self._changed:
-            self._finished = True
-            self._changed.notify_all()
 
 
 class _Film:

@@ -9,6 +9,11 @@ RESET_S = Fraction(1, 2)
 FALLBACK_INTERVAL_S = Fraction(1, 30)
 
 
+def exact_seconds(seconds: float | Fraction) -> Fraction:
+    """The number somebody meant: 0.2 is 1/5, not the binary fraction next to it."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
 class Timeline:
     """Turns presentation time stamps into strictly increasing exact seconds.
 

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from tracker.errors import SourceError
 from tracker.sources.base import FrameSource, OnEvent, ignore_event
 from tracker.sources.media import MediaReader, RgbConverter
-from tracker.sources.timeline import Timeline
+from tracker.sources.timeline import Timeline, exact_seconds
 from tracker.types import Frame
 
 # Sound often outlasts the pictures by a little; more than this is a recording that breaks off.
@@ -49,8 +49,8 @@ class VideoSource(FrameSource):
         self._convert = RgbConverter().convert
         self.rate = reader.rate
         self._timeline = Timeline(self.rate)
-        self._start_s = reader.start_s + _exact(start_s)
-        self._end_s = None if end_s is None else reader.start_s + _exact(end_s)
+        self._start_s = reader.start_s + exact_seconds(start_s)
+        self._end_s = None if end_s is None else reader.start_s + exact_seconds(end_s)
         self._index = 0
         # Closing a container under a thread that decodes from it would crash; the reader finishes its frame first.
         self._reading = threading.RLock()
@@ -208,11 +208,6 @@ class VideoFile(VideoSource):
         # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
         reader = MediaReader(os.path.abspath(path), name=str(path), threads=threads)
         super().__init__(reader, start_s=start_s, end_s=end_s, on_event=on_event)
-
-
-def _exact(seconds: float | Fraction) -> Fraction:
-    """The number somebody meant: 0.2 is 1/5, not the binary fraction next to it."""
-    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def check_file(path: Path) -> None:
