@@ -20,7 +20,7 @@ while True:
         for face in message["faces"]:
             x, y, z = struct.unpack("<3f", face["head"]["position"])
             weight, name = max(zip(struct.unpack("<52f", face["arkit"]), names, strict=True))
-            print(
-                f"frame {message['frame']} face {face['id']}: {x:.3f} {y:.3f} {z:.3f} m, {name} {weight:.2f}",
-                flush=True,
-            )
+            line = f"frame {message['frame']} face {face['id']}: {x:.3f} {y:.3f} {z:.3f} m, {name} {weight:.2f}"
+            if "visibility" in face:  # with --with-landmarks: a byte each, 255 is surely in sight
+                line += f", {sum(code > 127 for code in face['visibility'])} landmarks in sight"
+            print(line, flush=True)

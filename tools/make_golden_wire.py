@@ -97,6 +97,12 @@ def golden_identity() -> KnownIdentity:
     return KnownIdentity(2, ramp(4, -0.25), IdentityState(0.625, True, 12, ramp(4, 0.5)))
 
 
+def add_visibility(face: Face) -> Face:
+    """The face with one landmark out of sight, one in doubt and one in sight."""
+    visibility = np.array([0.0, 0.4, 1.0], np.float32)
+    return replace(face, landmarks=replace(face.landmarks, visibility=visibility))
+
+
 def add_appearance(face: Face) -> Face:
     """The face with light, occlusion and an albedo of three points."""
     return replace(
@@ -131,6 +137,7 @@ def golden_packets() -> dict[str, bytes]:
     full = wire.encode_frame(
         make_result(make_face(), make_face(2, tracked=False)), with_raw=True, with_landmarks=True, **frame
     )
+    sight = wire.encode_frame(make_result(add_visibility(make_face())), with_landmarks=True, **frame)
     schema = build_schema(
         MODEL, regions=("brow", "mouth"), with_raw=True, revision=7, stream=STREAM, tracker_version="0.1.0"
     )
@@ -139,6 +146,7 @@ def golden_packets() -> dict[str, bytes]:
         "wire_frame_one_face.bin": one,
         "wire_frame_no_face.bin": wire.pack(wire.encode_frame(make_result(), **frame)),
         "wire_frame_raw_landmarks.bin": wire.pack(full),
+        "wire_frame_visibility.bin": wire.pack(sight),
         "wire_frame_appearance.bin": wire.pack(wire.encode_frame(make_result(add_appearance(make_face())), **frame)),
         "wire_latest_one_face.bin": wire.LATEST_PREFIX + one,
         "wire_schema.bin": wire.pack({**schema, "seq": 3}),

@@ -24,10 +24,11 @@ from tracker.face_model.retarget import Retarget
 from tracker.fitting.fitter import FitConfig
 from tracker.fitting.neutral import CalibrationStatus
 from tracker.fitting.picture import PictureConfig
+from tracker.fitting.sight import LandmarkSight
 from tracker.fitting.stage import FitStage
 from tracker.landmarks import create_encoder
 from tracker.smoothing import SmoothingConfig
-from tracker.types import Face, FaceObservation, Frame, FrameResult
+from tracker.types import Face, FaceObservation, Float32, Frame, FrameResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class FrameTracker:
         self._cuts = CutDetector()
         self._appearance = AppearanceStage(self._fitted) if self.config.appearance else None
         self._fit = self._fit_stage()
+        self._sight = LandmarkSight(self._fitted, self._set_name)
         self._people: dict[int, int] = {}
         self._skin = self._enrolled_skin()
         self._skin_fixed = False
@@ -133,6 +135,7 @@ class FrameTracker:
             self._settle_skin(faces)
             faces = self._appearance.process(frame.image, faces, camera, frame.t_capture_ns)
             stage_ms["appearance"] = (perf_counter_ns() - start) * 1e-6
+        faces = tuple(self._sight(face, camera, self._covered_landmarks(face.id)) for face in faces)
         if self._retarget is not None:
             faces = tuple(self._retarget(face) for face in faces)
         return FrameResult(
@@ -147,6 +150,9 @@ class FrameTracker:
             stage_ms=stage_ms,
             notices=self._fit.take_notices(),
         )
+
+    def _covered_landmarks(self, face_id: int) -> Float32 | None:
+        return None if self._appearance is None else self._appearance.landmark_occlusion(face_id, self._set_name)
 
     def _settle_skin(self, faces: tuple[Face, ...]) -> None:
         """Drop the skin of those whose id another person has now; give the enrolled person theirs."""

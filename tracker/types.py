@@ -60,6 +60,10 @@ class Detection:
     score: float
 
 
+HIDDEN_BELOW: Final = 0.5
+"""A landmark less likely than this to be in sight is shown as hidden."""
+
+
 @dataclass(frozen=True, slots=True)
 class Landmarks:
     """Image landmarks of one face."""

@@ -15,7 +15,9 @@ for await (const [topic, payload] of socket) {
       const position = [...floats(face.head.position)].map((metres) => metres.toFixed(3)).join(" ");
       const arkit = floats(face.arkit);
       const top = arkit.indexOf(Math.max(...arkit));
-      console.log(`frame ${message.frame} face ${face.id}: ${position} m, ${names[top]} ${arkit[top].toFixed(2)}`);
+      // With --with-landmarks: a byte each, 255 is surely in sight.
+      const sight = face.visibility ? `, ${face.visibility.filter((code) => code > 127).length} landmarks in sight` : "";
+      console.log(`frame ${message.frame} face ${face.id}: ${position} m, ${names[top]} ${arkit[top].toFixed(2)}${sight}`);
     }
   }
 }

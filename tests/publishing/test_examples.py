@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tracker.publishing.config import PublishConfig
 from tracker.publishing.publisher import Publisher
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -35,6 +37,23 @@ def stream(publisher: Publisher, golden: ModuleType) -> Iterator[Publisher]:
     yield publisher
     done.set()
     thread.join()
+
+
+@pytest.fixture
+def landmark_stream(free_ports: PublishConfig, golden: ModuleType) -> Iterator[Publisher]:
+    """The same with landmarks, of which one is in sight."""
+    with Publisher(replace(free_ports, with_landmarks=True), golden.MODEL) as publisher:
+        done = threading.Event()
+
+        def run() -> None:
+            while not done.wait(0.01):
+                publisher.publish(golden.make_result(golden.add_visibility(golden.make_face())))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield publisher
+        done.set()
+        thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +102,16 @@ def test_python_subscriber(stream: Publisher) -> None:
     first, second = first_lines([sys.executable, str(EXAMPLES / "subscriber.py"), stream.endpoint], 2)
     assert first == f"frame {frame_of(first)} {LINE}"
     assert frame_of(second) == frame_of(first) + 1
+
+
+def test_python_subscriber_tells_what_is_in_sight(landmark_stream: Publisher) -> None:
+    (line,) = first_lines([sys.executable, str(EXAMPLES / "subscriber.py"), landmark_stream.endpoint], 1)
+    assert line == f"frame 30 {LINE}, 1 landmarks in sight"
+
+
+def test_node_subscriber_tells_what_is_in_sight(landmark_stream: Publisher, node_example: Path) -> None:
+    (line,) = first_lines(["node", str(node_example), landmark_stream.endpoint], 1)
+    assert line.endswith(", 1 landmarks in sight")
 
 
 def test_python_subscriber_to_the_newest_frame(stream: Publisher) -> None:

@@ -28,6 +28,7 @@ from tracker.publishing.decoding import decode_frame, decode_schema
 from tracker.publishing.describe import describe_model
 from tracker.publishing.publisher import Publisher
 from tracker.publishing.results import to_frame_result
+from tracker.publishing.text import face_line
 from tracker.recording import read_take
 from tracker.types import FrameResult, KnownIdentity
 
@@ -242,6 +243,12 @@ def test_control_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["control", "stop", "--timeout", "0"]) == 2
     assert main(["control", "stop", "now"]) == 2
     assert "a request takes KEY=VALUE, got 'now'" in capsys.readouterr().err
+
+
+def test_the_line_of_a_face_tells_how_much_of_it_is_hidden(golden: ModuleType) -> None:
+    (face,) = decode_frame(golden.golden_packets()["wire_frame_visibility.bin"])["faces"]
+    assert "hidden 67%" in face_line(face)
+    assert "hidden" not in face_line({**face, "visibility": np.ones(3, np.float32)})
 
 
 def test_received_frames_become_frame_results(golden: ModuleType) -> None:

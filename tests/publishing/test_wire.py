@@ -98,6 +98,45 @@ def test_independent_reader_frame_with_extras() -> None:
     assert unpack_floats(face["sigma"]) == (0.5, 0.625, 0.75)
 
 
+def test_visibility_is_a_byte_a_landmark_and_comes_back(golden: ModuleType) -> None:
+    packet = read("wire_frame_visibility.bin")
+    (face,) = msgpack.unpackb(packet)["faces"]
+    assert list(face["visibility"]) == [0, 102, 255]
+    (decoded,) = decode_frame(packet)["faces"]
+    np.testing.assert_allclose(decoded["visibility"], [0.0, 0.4, 1.0], atol=1e-6)
+    result = to_frame_result(decode_frame(packet), build_schema(golden.MODEL), {})
+    visibility = result.faces[0].landmarks.visibility
+    assert visibility is not None and visibility.dtype == np.float32 and visibility[2] == 1.0
+
+
+def test_a_stream_without_visibility_says_that_it_is_not_known(golden: ModuleType) -> None:
+    frame = decode_frame(read("wire_frame_raw_landmarks.bin"))
+    assert to_frame_result(frame, build_schema(golden.MODEL), {}).faces[0].landmarks.visibility is None
+    without = wire.encode_frame(
+        golden.make_result(golden.add_visibility(golden.make_face())), stream="", seq=0, schema=1, t_publish_ns=0
+    )
+    assert "visibility" not in without["faces"][0], "it comes with the landmarks, of which each has one"
+
+
+@pytest.mark.parametrize(
+    ("visibility", "reason"),
+    [(np.ones(2, np.float32), "needs 3 numbers"), (np.array([0, np.nan, 1], np.float32), "NaN")],
+)
+def test_bad_visibility_is_not_published(golden: ModuleType, visibility: np.ndarray, reason: str) -> None:
+    face = golden.make_face()
+    face = dataclasses.replace(face, landmarks=dataclasses.replace(face.landmarks, visibility=visibility))
+    with pytest.raises(PublishError, match=reason):
+        wire.encode_face(face, with_landmarks=True)
+
+
+@pytest.mark.parametrize("blob", [b"\0\0", [0, 1, 2], "abc", b"\0\0\0\0"])
+def test_damaged_visibility_is_refused_in_one_line(blob: object) -> None:
+    frame = msgpack.unpackb(read("wire_frame_visibility.bin"))
+    frame["faces"][0]["visibility"] = blob
+    with pytest.raises(PublishError, match="visibility should"):
+        decode_frame(msgpack.packb(frame))
+
+
 def test_independent_reader_other_kinds() -> None:
     assert msgpack.unpackb(read("wire_frame_no_face.bin"))["faces"] == []
     latest = read("wire_latest_one_face.bin")

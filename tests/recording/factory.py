@@ -21,6 +21,7 @@ from tracker.types import (
     Landmarks,
     Occlusion,
 )
+from tracker.unit_codes import from_unit_codes
 
 MODEL = toy_model()
 POINTS = 12
@@ -92,6 +93,17 @@ def make_clip(frames: int, seed: int = 0) -> list[FrameResult]:
         make_frame(i, () if i % 5 == 0 else (make_face(rng, age=i, version=1 + i // 4, tracked=i % 3 != 0),))
         for i in range(frames)
     ]
+
+
+def with_visibility(frame: FrameResult) -> FrameResult:
+    """The frame with landmarks of which some are out of sight, told in bytes."""
+    rng = np.random.default_rng(2000 + frame.index)
+
+    def seen(face: Face) -> Face:
+        visibility = from_unit_codes(rng.integers(0, 256, POINTS).astype(np.uint8))
+        return replace(face, landmarks=replace(face.landmarks, visibility=visibility))
+
+    return replace(frame, faces=tuple(seen(face) for face in frame.faces))
 
 
 def with_appearance(frame: FrameResult, seed: int = 0) -> FrameResult:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recording.factory import MODEL, make_clip
+from tests.recording.factory import MODEL, make_clip, with_visibility
 from tracker.recording import open_writer, read_take
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "takes.md").read_text(encoding="utf-8")
@@ -28,7 +28,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_every_key_is_documented_and_no_other(tmp_path: Path) -> None:
     with open_writer(tmp_path / "take.npz", model=MODEL, landmarks=True, appearance=True) as writer:
         for frame in make_clip(3):
-            writer.write(frame)
+            writer.write(with_visibility(frame))
     take = read_take(tmp_path / "take.npz")
     tables = DOCUMENT.split("## Keys of the `.npz`")[1].split("### `meta_json`")[0]
     rows = [line.split("|")[1] for line in tables.splitlines() if line.startswith("| `")]

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recording.factory import MODEL, make_clip, make_face, make_frame, make_params, with_appearance
+from tests.recording.factory import (
+    MODEL,
+    make_clip,
+    make_face,
+    make_frame,
+    make_params,
+    with_appearance,
+    with_visibility,
+)
 from tracker.arkit import ARKIT_NAMES
 from tracker.errors import RecordingError
 from tracker.recording import open_writer, read_take
@@ -52,6 +60,49 @@ def test_every_field_of_every_frame_comes_back(tmp_path: Path, suffix: str, atol
     assert take.expression_names == MODEL.expression_names
     for found, wanted in zip(take, frames, strict=True):
         assert_same(found, wanted, atol)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".jsonl", ".mcap", ".parquet"])
+def test_visibility_comes_back_as_it_was(tmp_path: Path, suffix: str) -> None:
+    if suffix in (".mcap", ".parquet"):
+        pytest.importorskip({".mcap": "mcap", ".parquet": "pyarrow"}[suffix], reason="the extra is not installed")
+    frames = [with_visibility(frame) for frame in make_clip(11)]
+    take = read_take(record(tmp_path / f"take{suffix}", frames, landmarks=True))
+    assert take["visibility"].dtype == np.uint8 and take["visibility"].shape == take["sigma"].shape
+    assert not take["visibility"][take["face_id"] < 0].any()
+    for found, wanted in zip(take, frames, strict=True):
+        for a, b in zip(found.faces, wanted.faces, strict=True):
+            assert_same(a.landmarks.visibility, b.landmarks.visibility, 0.0)
+
+
+def test_a_take_without_landmarks_has_no_visibility_and_one_without_visibility_says_so(tmp_path: Path) -> None:
+    seen = [with_visibility(frame) for frame in make_clip(4)]
+    without = read_take(record(tmp_path / "a.npz", seen))
+    assert "visibility" not in without.arrays and without.frame(1).faces[0].landmarks.visibility is None
+    older = read_take(record(tmp_path / "b.npz", make_clip(4), landmarks=True))
+    assert "visibility" not in older.arrays and older.frame(1).faces[0].landmarks.visibility is None
+
+
+def test_visibility_that_comes_and_goes_within_a_take_is_zero_where_nothing_was_known(tmp_path: Path) -> None:
+    clip = make_clip(5)
+    take = read_take(record(tmp_path / "a.npz", [*map(with_visibility, clip[:3]), *clip[3:]], landmarks=True))
+    assert take["visibility"][2].any() and not take["visibility"][3:].any()
+
+
+def test_damaged_visibility_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = record(tmp_path / "a.npz", [with_visibility(frame) for frame in make_clip(4)], landmarks=True)
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "visibility": arrays["visibility"][:, :-1]})
+    with pytest.raises(RecordingError, match="'visibility' must have shape"):
+        read_take(path)
+    frame = with_visibility(make_clip(2)[1])
+    face = frame.faces[0]
+    short = dataclasses.replace(face, landmarks=dataclasses.replace(face.landmarks, visibility=np.ones(3, np.float32)))
+    with (
+        pytest.raises(ValueError, match="visibility of shape"),
+        open_writer(tmp_path / "b.npz", model=MODEL, landmarks=True) as writer,
+    ):
+        writer.write(dataclasses.replace(frame, faces=(short,)))
 
 
 def test_jsonl_and_npz_hold_the_same_arrays(tmp_path: Path) -> None:

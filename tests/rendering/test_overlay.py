@@ -43,6 +43,25 @@ def test_layers_differ_and_all_has_the_most(head: FaceModel, scene: Scene) -> No
     assert len({drawn.tobytes() for drawn in pictures.values()}) == len(WHAT)
 
 
+def test_landmarks_out_of_sight_are_hollow(head: FaceModel, scene: Scene) -> None:
+    result = scene.results[0]
+    face = result.faces[0]
+    count = len(face.landmarks.points)
+    black = np.zeros((SIZE[1] * 4, SIZE[0] * 4, 3), np.uint8)
+
+    def drawn(visibility: np.ndarray | None) -> np.ndarray:
+        landmarks = replace(face.landmarks, visibility=visibility)
+        return Overlay(head, "landmarks").draw(black, result.camera, [replace(face, landmarks=landmarks)])
+
+    hidden = drawn(np.zeros(count, np.float32))
+    assert np.array_equal(drawn(None), drawn(np.ones(count, np.float32)))
+    # Reddish instead of white, and less of it.
+    x, y = (face.landmarks.points[1, :2] * 4).astype(int)
+    around = hidden[y - 4 : y + 5, x - 4 : x + 5].reshape(-1, 3).astype(int)
+    assert (around[:, 0] - around[:, 2]).max() > 60
+    assert np.array_equal(drawn(None), hidden) is False
+
+
 def test_contours_lie_on_the_models_points(head: FaceModel, scene: Scene) -> None:
     result = scene.results[0]
     black = np.zeros((SIZE[1] * 3, SIZE[0] * 3, 3), np.uint8)

@@ -16,6 +16,7 @@ from tracker.publishing.schema import WIRE_VERSION
 from tracker.publishing.wire import TOPIC_EVENT, TOPIC_FRAME, TOPIC_IDENTITY, TOPIC_SCHEMA, TOPIC_STATUS
 from tracker.srgb import LINEAR
 from tracker.types import PARAM_SIZES, Float32
+from tracker.unit_codes import from_unit_codes
 
 _CLOCKS: Final = ("CLOCK_MONOTONIC", "media")
 
@@ -154,7 +155,7 @@ def decode_identity(payload: bytes | memoryview) -> dict[str, Any]:
             albedo.integer("version")
             albedo.number("coverage")
             seen = albedo.codes("seen")
-            albedo.map["seen"] = (seen / np.float32(255.0)).astype(np.float32)
+            albedo.map["seen"] = from_unit_codes(seen)
             albedo.map["points"] = LINEAR[albedo.codes("points", 3 * seen.size)].reshape(-1, 3)
     return message.map
 
@@ -233,6 +234,8 @@ def _decode_face(face: _Reader) -> None:
         _decode_arrays(face, {"landmarks": (-1, 2), "sigma": (-1,)})
         if len(face.map["landmarks"]) != len(face.map["sigma"]):
             raise face.fail("sigma", f"has {len(face.map['sigma'])} entries for {len(face.map['landmarks'])} landmarks")
+        if "visibility" in face.map:
+            face.map["visibility"] = from_unit_codes(face.codes("visibility", len(face.map["landmarks"])))
     if "light" in face.map:
         light = face.child("light")
         _decode_arrays(light, {"sh": (27,)})

@@ -110,7 +110,9 @@ def _face(face: Mapping[str, Any], schema: Mapping[str, Any], identities: Mappin
         arkit=face["arkit"],
         gaze_left=face["gaze"]["left"],
         gaze_right=face["gaze"]["right"],
-        landmarks=Landmarks(schema["landmarks"]["set"], landmarks, face.get("sigma", np.zeros(0, np.float32))),
+        landmarks=Landmarks(
+            schema["landmarks"]["set"], landmarks, face.get("sigma", np.zeros(0, np.float32)), face.get("visibility")
+        ),
         residual_px=face.get("residual_px", 0.0),
         arkit_raw=raw.get("arkit"),
         identity_state=state,

@@ -53,7 +53,7 @@ def build_schema(
         regions: names of the face regions in ``occlusion.regions``, in order; empty when occlusion is not estimated.
         skin_uv: (P, 2) texture coordinates in 0..1 of the points of ``albedo``; None when appearance is not estimated.
         with_raw: frames hold ``raw``.
-        with_landmarks: frames hold ``landmarks`` and ``sigma``.
+        with_landmarks: frames hold ``landmarks`` and ``sigma``, and ``visibility`` where it is known.
         revision: the number that frames repeat as ``schema``; grows whenever anything in here changes within a stream.
         stream: the uuid of the publishing process.
         tracker_version: defaults to the version of this package.

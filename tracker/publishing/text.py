@@ -13,7 +13,7 @@ from tracker.arkit import ARKIT_NAMES
 from tracker.publishing import wire
 from tracker.publishing.client import Message
 from tracker.rotations import head_euler, matrix_from_quaternion
-from tracker.types import KnownIdentity
+from tracker.types import HIDDEN_BELOW, KnownIdentity
 
 _DECIMALS: Final = 6
 """Of metres, radians, weights and pixels in JSON: a micrometre, less than float32 resolves at arm's length."""
@@ -35,7 +35,10 @@ def json_line(message: Message, schema: Mapping[str, Any] | None) -> str:
 
 
 def face_line(face: Mapping[str, Any], identity: KnownIdentity | None = None) -> str:
-    """A face of a decoded frame for people: id, head angles in degrees, distance, how well its shape is known, expressions."""
+    """A face of a decoded frame for people: id, head angles in degrees, distance, how well its shape is known, expressions.
+
+    ``covered`` is the share of the skin that something is in front of, ``hidden`` that of the landmarks out of sight.
+    """
     yaw, pitch, roll = (math.degrees(angle) for angle in head_euler(matrix_from_quaternion(face["head"]["quaternion"])))
     distance_m = float(np.linalg.norm(face["head"]["position"]))
     strongest = [
@@ -49,11 +52,14 @@ def face_line(face: Mapping[str, Any], identity: KnownIdentity | None = None) ->
     covered = ""
     if "occlusion" in face and face["occlusion"]["fraction"] >= _COVERED_FROM:
         covered = f"covered {face['occlusion']['fraction']:.0%}  "
+    hidden = ""
+    if "visibility" in face and (share := float((face["visibility"] < HIDDEN_BELOW).mean())) >= _COVERED_FROM:
+        hidden = f"hidden {share:.0%}  "
     lit = f"light {face['light']['exposure']:.2f}  " if "light" in face else ""
     held = "" if face["tracked"] else " (lost)"
     return (
         f"#{face['id']}{held}  yaw {yaw:+6.1f}°  pitch {pitch:+6.1f}°  roll {roll:+6.1f}°  {distance_m:.2f} m  "
-        f"{known}{lit}{covered}{'  '.join(strongest) or 'neutral'}"
+        f"{known}{lit}{covered}{hidden}{'  '.join(strongest) or 'neutral'}"
     )
 
 

@@ -17,6 +17,7 @@ blob has become a read-only float32 array:
         head: {position (3,) m, quaternion (4,) xyzw}          arkit: (52,)          gaze: {left (2,), right (2,)} rad
         raw: {params: as above, arkit: (52,)}                      (only with --with-raw)
         landmarks: (N, 2) px          sigma: (N,) px               (only with --with-landmarks)
+        visibility: (N,) in 0..1                                   (with landmarks, where it is known)
         light: {sh (27,), exposure float, white_balance (3,)}          occlusion: {fraction float, regions (R,)}  (when estimated)
 
 An identity message decodes to {v, schema, stream, seq, t_publish: as above, faces: [{id: int, version: int, shape: (Ni,),
@@ -40,7 +41,8 @@ from tracker.camera import Camera
 from tracker.errors import PublishError
 from tracker.publishing.schema import WIRE_VERSION
 from tracker.srgb import to_codes
-from tracker.types import PARAM_SIZES, Albedo, Face, FaceParams, FrameResult, KnownIdentity
+from tracker.types import PARAM_SIZES, Albedo, Face, FaceParams, Float32, FrameResult, KnownIdentity
+from tracker.unit_codes import to_unit_codes
 
 TOPIC_FRAME: Final = b"face/frame/"
 TOPIC_SCHEMA: Final = b"face/schema/"
@@ -89,7 +91,7 @@ def encode_frame(
         schema: revision of the schema that describes it.
         t_publish_ns: CLOCK_MONOTONIC at sending.
         with_raw: add ``raw``, the values before smoothing.
-        with_landmarks: add ``landmarks`` and ``sigma``.
+        with_landmarks: add ``landmarks``, ``sigma`` and, where it is known, ``visibility``.
         on_bad_face: called with a face that cannot be sent, which is then left out; without it the error is raised.
 
     Raises:
@@ -182,6 +184,8 @@ def encode_face(face: Face, *, with_raw: bool = False, with_landmarks: bool = Fa
     if with_landmarks:
         message["landmarks"] = next(blobs)
         message["sigma"] = next(blobs)
+        if face.landmarks.visibility is not None:
+            message["visibility"] = _encode_visibility(face.landmarks.visibility, len(face.landmarks.points), where)
     return message
 
 
@@ -224,6 +228,14 @@ def _encode_known(face_id: int, known: KnownIdentity) -> dict[str, Any]:
     return message
 
 
+def _encode_visibility(visibility: Float32, count: int, where: str) -> bytes:
+    if visibility.shape != (count,):
+        raise PublishError(f"{where}: visibility needs {count} numbers, got shape {visibility.shape}")
+    if not np.isfinite(visibility).all():
+        raise PublishError(f"{where}: visibility holds NaN or infinity, and only finite numbers may be published")
+    return to_unit_codes(visibility).tobytes()
+
+
 def _encode_albedo(albedo: Albedo, where: str) -> dict[str, Any]:
     if not (np.isfinite(albedo.points).all() and np.isfinite(albedo.seen).all() and math.isfinite(albedo.coverage)):
         raise PublishError(f"{where}: its albedo holds NaN or infinity, which may not be published")
@@ -231,7 +243,7 @@ def _encode_albedo(albedo: Albedo, where: str) -> dict[str, Any]:
         "version": albedo.version,
         "coverage": float(albedo.coverage),
         "points": to_codes(albedo.points).tobytes(),
-        "seen": np.round(np.clip(albedo.seen, 0.0, 1.0) * 255.0).astype(np.uint8).tobytes(),
+        "seen": to_unit_codes(albedo.seen).tobytes(),
     }
 
 

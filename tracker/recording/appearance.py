@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tracker.srgb import LINEAR, to_codes
 from tracker.types import Albedo, Face, Float32, Illumination, Occlusion
+from tracker.unit_codes import from_unit_codes, to_unit_codes
 
 Array = NDArray[Any]
 Record = dict[str, Any]
@@ -42,7 +43,7 @@ class AppearanceEncoder:
                 "version": albedo.version,
                 "coverage": float(albedo.coverage),
                 "points": to_codes(albedo.points).astype(np.float32).reshape(-1),
-                "seen": np.round(np.clip(albedo.seen, 0.0, 1.0) * 255.0).astype(np.float32),
+                "seen": to_unit_codes(albedo.seen).astype(np.float32),
             }
 
 
@@ -119,7 +120,7 @@ def albedo_of(arrays: Mapping[str, Array], face_id: int) -> Albedo | None:
     if not rows.size:
         return None
     row = int(rows[0])
-    seen = (arrays["albedo_seen"][row] / np.float32(255.0)).astype(np.float32)
+    seen = from_unit_codes(arrays["albedo_seen"][row])
     coverage, version = float(arrays["albedo_coverage"][row]), int(arrays["albedo_version"][row])
     return Albedo(LINEAR[arrays["albedo"][row]], seen, coverage, version)
 

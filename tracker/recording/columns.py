@@ -75,8 +75,9 @@ class _Rows:
 class Slot:
     """The rows of one slot and who was in it."""
 
-    def __init__(self, rows: _Rows, with_landmarks: bool, with_appearance: bool) -> None:
+    def __init__(self, rows: _Rows, with_landmarks: bool, with_visibility: bool, with_appearance: bool) -> None:
         self.rows = rows
+        self.with_visibility = with_visibility
         self.with_appearance = with_appearance
         self.with_landmarks = with_landmarks
         self.presence: Counter[int] = Counter()
@@ -106,6 +107,8 @@ class Slot:
         if self.with_landmarks and "landmarks" in face:
             row["landmarks"] = face["landmarks"]
             row["sigma"] = face["sigma"]
+            if self.with_visibility:
+                row["visibility"] = face.get("visibility", 0)
         self.presence[face["id"]] += 1
         self.rows.write()
 
@@ -121,6 +124,8 @@ class Slot:
         if self.with_landmarks:
             row["landmarks"] = 0
             row["sigma"] = 0
+            if self.with_visibility:
+                row["visibility"] = 0
         self.rows.write()
 
     def resident(self) -> int | None:
@@ -140,6 +145,8 @@ class ColumnStore:
         self.frame_count = 0
         self.landmark_set = ""
         self.landmark_count = 0
+        self.with_visibility = False
+        """Whether the take began with a face of which it was known which landmarks are in sight."""
         self.identities: list[tuple[int, KnownIdentity]] = []
         """(face id, identity) in the order of their appearance."""
         self.albedos: dict[int, dict[str, Any]] = {}
@@ -218,6 +225,7 @@ class ColumnStore:
         if not self.slots:
             self.landmark_set = face["landmark_set"]
             self.landmark_count = len(face.get("landmarks", ()))
+            self.with_visibility = "visibility" in face
         rows = _Rows(self._slot_row(), self._folder)
         rows.row["rotation_camera"] = (np.pi, 0.0, 0.0)
         rows.row["translation_camera"] = rows.row["position"] = (0.0, 0.0, 0.5)
@@ -226,7 +234,7 @@ class ColumnStore:
         if self._header.meta["with_raw"]:
             rows.row["raw_rotation_camera"] = (np.pi, 0.0, 0.0)
             rows.row["raw_translation_camera"] = (0.0, 0.0, 0.5)
-        slot = Slot(rows, self.landmark_count > 0, self._header.regions is not None)
+        slot = Slot(rows, self.landmark_count > 0, self.with_visibility, self._header.regions is not None)
         for _ in range(self.frame_count):
             slot.write_absence()
         self.slots.append(slot)
@@ -262,6 +270,8 @@ class ColumnStore:
             fields.append(("raw_arkit", "<f4", (arkit,)))
         if self.landmark_count:
             fields += [("landmarks", "<f4", (self.landmark_count, 3)), ("sigma", "<f4", (self.landmark_count,))]
+            if self.with_visibility:
+                fields.append(("visibility", "u1", (self.landmark_count,)))
         if self._header.regions is not None:
             fields += row_fields(len(self._header.regions))
         return np.dtype(fields)

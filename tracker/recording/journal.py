@@ -31,7 +31,7 @@ class JournalWriter:
         file.append(MAGIC + _frame(header))
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append one record; its numpy arrays become float32 blobs. Raises OSError when the disk does not take it."""
+        """Append one record; its numpy arrays become blobs of bytes or float32. Raises OSError when the disk does not take it."""
         self.file.append(_frame(record))
 
 
@@ -76,5 +76,7 @@ def _frame(record: dict[str, Any]) -> bytes:
 
 def _blob(value: object) -> bytes:
     if isinstance(value, np.ndarray):
+        if value.dtype == np.uint8:
+            return value.tobytes()
         return value.astype("<f4", copy=False).tobytes()
     raise TypeError(f"a {type(value).__name__} has no place in a take")

@@ -249,6 +249,7 @@ def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: T
     expected = dict(per_frame)
     for number in range(meta["slots"]):
         expected |= {slot_prefix(number) + name: shape for name, shape in per_slot.items()}
+        expected |= _landmark_shapes(slot_prefix(number), arrays)
     for name, shape in expected.items():
         if name not in arrays:
             raise RecordingError(f"{path} is not a whole take: '{name}' is missing")
@@ -265,3 +266,11 @@ def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: T
     ):  # fmt: skip
         if name in arrays and arrays[name].shape != wanted:
             raise RecordingError(f"{path}: '{name}' must have shape {wanted}, got {arrays[name].shape}")
+
+
+def _landmark_shapes(prefix: str, arrays: dict[str, Array]) -> dict[str, tuple[int, ...]]:
+    """The shapes that what a slot says about landmarks must have, by the landmarks that it has."""
+    landmarks = arrays.get(f"{prefix}landmarks")
+    count = 0 if landmarks is None or landmarks.ndim != 3 else landmarks.shape[1]
+    shapes: dict[str, tuple[int, ...]] = {"landmarks": (count, 3), "sigma": (count,), "visibility": (count,)}
+    return {prefix + name: shape for name, shape in shapes.items() if prefix + name in arrays}

@@ -11,10 +11,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
 from tracker.recording.appearance import SH_NUMBERS, AppearanceEncoder, is_finite
 from tracker.types import PARAM_SIZES, Face, FaceParams, Float32, FrameResult
+from tracker.unit_codes import to_unit_codes
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +92,8 @@ class RecordEncoder:
         if self._with_landmarks:
             record["landmarks"] = _f32(face.landmarks.points)
             record["sigma"] = _f32(face.landmarks.sigma)
+            if face.landmarks.visibility is not None:
+                record["visibility"] = to_unit_codes(face.landmarks.visibility)
         if self._appearance is not None:
             self._appearance.add_to(record, face)
         return record
@@ -115,13 +119,18 @@ class RecordEncoder:
         return True
 
     def _check_landmarks(self, face: Face) -> None:
-        count = len(face.landmarks.points)
+        landmarks = face.landmarks
+        count = len(landmarks.points)
         if self._landmark_count is None:
             self._landmark_count = count
-        if count != self._landmark_count or face.landmarks.sigma.shape != (count,):
+        if count != self._landmark_count or landmarks.sigma.shape != (count,):
             raise ValueError(
                 f"a take holds one landmark set with a sigma each: it began with {self._landmark_count} points, face "
-                f"{face.id} has {count} and {face.landmarks.sigma.size} sigmas"
+                f"{face.id} has {count} and {landmarks.sigma.size} sigmas"
+            )
+        if landmarks.visibility is not None and landmarks.visibility.shape != (count,):
+            raise ValueError(
+                f"face {face.id} has {count} landmarks and visibility of shape {landmarks.visibility.shape}"
             )
 
 
@@ -182,6 +191,8 @@ def _face_with_arrays(face: Record, expression_count: int, identity_count: int) 
     if "landmarks" in face:
         decoded["landmarks"] = _array(face["landmarks"], None).reshape(-1, 3)
         decoded["sigma"] = _array(face["sigma"], len(decoded["landmarks"]))
+        if "visibility" in face:
+            decoded["visibility"] = _codes(face["visibility"], len(decoded["landmarks"]))
     decoded |= _appearance_with_arrays(face)
     return decoded
 
@@ -221,6 +232,13 @@ def _array(value: bytes | list[Any], size: int | None) -> Float32:
     if size is not None and array.shape != (size,):
         raise ValueError(f"expected {size} numbers, got shape {array.shape}")
     return array
+
+
+def _codes(value: bytes | list[Any], size: int) -> NDArray[np.uint8]:
+    codes = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.array(value, np.uint8)
+    if codes.shape != (size,):
+        raise ValueError(f"expected {size} codes, got shape {codes.shape}")
+    return codes
 
 
 def _params(params: FaceParams) -> dict[str, Float32]:

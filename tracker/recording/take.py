@@ -30,6 +30,7 @@ from tracker.recording.parquet_take import MAGIC as PARQUET_MAGIC
 from tracker.recording.parquet_take import read_parquet
 from tracker.recording.text import frame_records, read_jsonl
 from tracker.types import Clock, Face, FaceParams, FrameResult, IdentityState, Landmarks
+from tracker.unit_codes import from_unit_codes
 
 Array = NDArray[Any]
 
@@ -137,6 +138,7 @@ class Take:
         has_raw = f"{prefix}raw_expr" in a
         points = a[f"{prefix}landmarks"][row] if f"{prefix}landmarks" in a else np.zeros((0, 3), np.float32)
         sigma = a[f"{prefix}sigma"][row].astype(np.float32) if f"{prefix}sigma" in a else np.zeros(0, np.float32)
+        visibility = from_unit_codes(a[f"{prefix}visibility"][row]) if f"{prefix}visibility" in a else None
         return Face(
             id=face_id,
             tracked=bool(a[prefix + "tracked"][row]),
@@ -152,7 +154,7 @@ class Take:
             arkit=a[prefix + "arkit"][row],
             gaze_left=a[prefix + "gaze_left"][row],
             gaze_right=a[prefix + "gaze_right"][row],
-            landmarks=Landmarks(str(self.meta.get("landmark_set", "")), points, sigma),
+            landmarks=Landmarks(str(self.meta.get("landmark_set", "")), points, sigma, visibility),
             residual_px=float(a[prefix + "residual_px"][row]),
             arkit_raw=a[f"{prefix}raw_arkit"][row] if has_raw else None,
             identity_state=state,

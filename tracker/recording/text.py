@@ -28,6 +28,8 @@ def json_line(record: dict[str, Any]) -> bytes:
 
 def _as_list(value: object) -> object:
     if isinstance(value, np.ndarray):
+        if value.dtype == np.uint8:
+            return value.tolist()
         return np.round(value.astype(np.float64), _DECIMALS).tolist()
     raise TypeError(f"a {type(value).__name__} has no place in a take")
 

@@ -17,7 +17,7 @@ from tracker.rendering.paint import Colour, Image
 from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rendering.shading import NormalField, quad_diagonals, smoothstep
 from tracker.rotations import matrix_from_rotvec
-from tracker.types import Face
+from tracker.types import HIDDEN_BELOW, Face
 
 Float32 = NDArray[np.float32]
 
@@ -38,6 +38,7 @@ _IRIS: Final[Colour] = (150, 255, 150)
 _GAZE: Final[Colour] = (150, 255, 150)
 _AXES: Final[tuple[Colour, Colour, Colour]] = ((255, 84, 84), (96, 230, 110), (92, 150, 255))
 _LANDMARK: Final[Colour] = (255, 255, 255)
+_HIDDEN: Final[Colour] = (255, 130, 110)
 _SIGMA: Final[Colour] = (255, 214, 90)
 
 _MESH_TINT: Final = np.array([0.36, 0.78, 1.00], np.float32)
@@ -62,7 +63,7 @@ class Overlay:
     Args:
         model: the face model that the faces were fitted with.
         what: ``mesh`` (shaded surface), ``wire`` (contours, irises, gaze), ``landmarks`` (observed points with a disc of one
-            sigma), ``axes`` (head axes) or ``all``.
+            sigma, hollow where they are out of sight), ``axes`` (head axes) or ``all``.
     """
 
     def __init__(self, model: FaceModel, what: What = "all") -> None:
@@ -208,8 +209,10 @@ class Overlay:
     def _landmarks(image: Image, face: Face, scale: float, solo: bool) -> None:
         points = face.landmarks.points[:, :2] * scale
         sigma = face.landmarks.sigma * scale
+        visibility = face.landmarks.visibility
+        in_sight = np.ones(len(points), np.bool_) if visibility is None else visibility >= HIDDEN_BELOW
         finite = np.isfinite(points).all(axis=1) & np.isfinite(sigma)
-        points, sigma = points[finite], sigma[finite]
+        points, sigma, in_sight = points[finite], sigma[finite], in_sight[finite]
         if not len(points):
             return
         box = _box_around(points, margin_px=float(sigma.max()) + 4)
@@ -218,7 +221,9 @@ class Overlay:
                 paint.discs(layer, points, sigma.tolist(), _SIGMA)
         dot = max(0.6, np.sqrt(box[2] * box[3]) / 520.0)
         with paint.translucent(image, 0.9 if solo else 0.6, box) as layer:
-            paint.discs(layer, points, [dot] * len(points), _LANDMARK)
+            shown, hidden = points[in_sight], points[~in_sight]
+            paint.discs(layer, shown, [dot] * len(shown), _LANDMARK)
+            paint.rings(layer, hidden, 1.3 * dot, _HIDDEN)
 
     def _axes(self, image: Image, camera: Camera, face: Face, vertices: Float32, line_px: int) -> None:
         rotation = matrix_from_rotvec(face.params.rotation).astype(np.float32)

@@ -44,6 +44,12 @@ def discs(image: Image, centres_px: NDArray[np.floating], radii_px: Iterable[flo
         cv2.circle(image, (x, y), max(1, round(radius * (1 << _SHIFT))), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
 
+def rings(image: Image, centres_px: NDArray[np.floating], radius_px: float, colour: Colour) -> None:
+    """Draw anti-aliased circles, a pixel wide, around centres (N, 2)."""
+    for x, y in to_fixed(centres_px).tolist():
+        cv2.circle(image, (x, y), max(1, round(radius_px * (1 << _SHIFT))), colour, 1, cv2.LINE_AA, _SHIFT)
+
+
 @contextmanager
 def translucent(image: Image, opacity: float, box: Sequence[float] | None = None) -> Iterator[Image]:
     """Draw on the yielded copy; what was drawn is blended onto ``image`` with ``opacity`` in 0..1.

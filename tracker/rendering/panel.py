@@ -19,7 +19,7 @@ from tracker.rendering.paint import Colour, Image
 from tracker.rendering.rasterizer import rasterize
 from tracker.rendering.shading import NormalField
 from tracker.rendering.tiles import Tiles
-from tracker.types import Face, Landmarks
+from tracker.types import Face
 
 Float32 = NDArray[np.float32]
 
@@ -157,7 +157,7 @@ def portrait(
     points = face.landmarks.points.copy()
     if len(points):
         points[:, :2] = (points[:, :2] - np.array([x0, y0], np.float32)) * np.float32(scale)
-    landmarks = Landmarks(face.landmarks.set_name, points, face.landmarks.sigma * np.float32(scale))
+    landmarks = replace(face.landmarks, points=points, sigma=face.landmarks.sigma * np.float32(scale))
     return np.asarray(picture, np.uint8), view, replace(face, landmarks=landmarks)
 
 

@@ -34,7 +34,6 @@ _REMEMBERED: Final = 8
 _OPEN_TIMEOUT_S: Final = 60.0
 _CLOSE_TIMEOUT_S: Final = 10.0
 _NICE: Final = 5
-_NO_POINTS: Final = np.zeros((0, 3), np.float32)
 _NO_SIGMA: Final = np.zeros(0, np.float32)
 
 
@@ -199,7 +198,7 @@ def _slim(result: FrameResult) -> FrameResult:
 
 
 def _slim_face(face: Face) -> Face:
-    landmarks = replace(face.landmarks, points=_NO_POINTS, sigma=_NO_SIGMA)
+    landmarks = replace(face.landmarks, sigma=_NO_SIGMA)
     occlusion = face.occlusion and replace(face.occlusion, points=_NO_SIGMA, visible=np.zeros(0, np.bool_))
     return replace(
         face,

@@ -1,6 +1,7 @@
 """Results of the tracker as what the Rerun viewer shows: the only module that knows Rerun's data types.
 
     camera/image                        pinhole; the video as JPEG
+    camera/image/landmarks/N            the landmarks as found, those out of sight dim
     camera/faces/N                      where face N is (camera axes, metres); N counts from 1, the largest face first
     camera/faces/N/head                 how it is turned
     camera/faces/N/head/mesh            the fitted surface, head axes
@@ -28,7 +29,7 @@ from tracker.face_model import FaceModel
 from tracker.rendering.contours import CONTOURS, LANDMARK_SET
 from tracker.rendering.shading import NormalField
 from tracker.rotations import matrix_from_rotvec
-from tracker.types import Face, FrameResult
+from tracker.types import HIDDEN_BELOW, Face, Float32, FrameResult
 from tracker.view.layout import TIMELINE
 from tracker.view.picture import Picture, light_ball
 
@@ -44,6 +45,10 @@ _COLOURS: Final = {
     "jaw": (150, 235, 150), "mouthS": (255, 120, 140), "mouthF": (220, 130, 255), "mouth": (255, 160, 120),
     "cheek": (240, 150, 190), "nose": (200, 200, 120), "tongue": (255, 90, 90),
 }  # fmt: skip
+_POINT: Final = (255, 255, 255, 170)
+_HIDDEN_POINT: Final = (255, 130, 110, 60)
+_POINT_RADIUS: Final = -0.9
+"""Below zero: in points of the screen, however near one looks."""
 _PICTURE_DISTANCE_M: Final = 0.3
 _LIFT: Final = np.array([0.0, 0.0, 0.002], np.float32)
 """Lines lie a little in front of the surface, which would swallow parts of them."""
@@ -82,11 +87,12 @@ class ViewLog:
     def frame(self, result: FrameResult, picture: Picture | None = None) -> None:
         """Show one frame; ``picture`` is its video frame."""
         self._set_time(result)
-        self._image(result, picture)
+        scale = self._image(result, picture)
         faces = self._placed(result.faces)
         for slot, face in enumerate(faces):
             if face is not None:
                 self._face(f"camera/faces/{slot + 1}", slot, face)
+                self._landmarks(f"camera/image/landmarks/{slot + 1}", face, scale)
         if faces and faces[0] is not None:
             self._numbers(faces[0])
         self._comings_and_goings(result)
@@ -94,7 +100,7 @@ class ViewLog:
     def restart(self) -> None:
         """The tracker was restarted: its faces are other ones, and its clock may be, too."""
         for slot in range(len(self._slots)):
-            self._recording.log(f"camera/faces/{slot + 1}", self._rr.Clear(recursive=True))
+            self._clear(slot)
         self._slots, self._held, self._tracked = [], {}, set()
         self.event("restarted", "the tracker was restarted")
         self._first_ns = None
@@ -123,6 +129,10 @@ class ViewLog:
         bad = kind in ("lost", "other_person", "calibration_failed", "withheld") or kind.endswith(("-lost", "stalled"))
         self._recording.log("events", self._rr.TextLog(f"{kind}  {text}".strip(), level="WARN" if bad else "INFO"))
 
+    def _clear(self, slot: int) -> None:
+        for path in (f"camera/faces/{slot + 1}", f"camera/image/landmarks/{slot + 1}"):
+            self._recording.log(path, self._rr.Clear(recursive=True))
+
     def _set_time(self, result: FrameResult) -> None:
         if result.clock != self._clock or (self._first_ns is not None and result.t_capture_ns < self._first_ns):
             self._first_ns, self._clock = None, result.clock  # another source
@@ -133,7 +143,8 @@ class ViewLog:
         self._recording.set_time(TIMELINE, duration=self._latest_s)
         self._recording.set_time("frame", sequence=result.index)
 
-    def _image(self, result: FrameResult, picture: Picture | None) -> None:
+    def _image(self, result: FrameResult, picture: Picture | None) -> Float32:
+        """Show the picture; returns (2,) its pixels for each of the camera's."""
         camera = result.camera
         width, height = (camera.width, camera.height) if picture is None else (picture.width, picture.height)
         across, down = width / camera.width, height / camera.height
@@ -146,6 +157,7 @@ class ViewLog:
             self._recording.log(
                 "camera/image", self._rr.EncodedImage(contents=picture.jpeg, media_type="image/jpeg")
             )  # fmt: skip
+        return np.array([across, down], np.float32)
 
     def _placed(self, faces: Sequence[Face]) -> list[Face | None]:
         """Faces by their place, which they keep while they are there; free places go to the largest face first."""
@@ -154,7 +166,7 @@ class ViewLog:
             if face_id is not None and face_id not in by_id:
                 self._slots[slot] = None
                 self._held.pop(slot, None)
-                self._recording.log(f"camera/faces/{slot + 1}", self._rr.Clear(recursive=True))
+                self._clear(slot)
         for face in sorted(faces, key=lambda face: -float(face.box[2] * face.box[3])):
             if face.id not in self._slots:
                 if None in self._slots:
@@ -189,6 +201,16 @@ class ViewLog:
                 [points[index] for index in self._contours], colors=colour, radii=rr.Radius.ui_points(1.2)
             )
             recording.log(f"{path}/head/contours", lines)
+
+    def _landmarks(self, path: str, face: Face, scale: Float32) -> None:
+        landmarks = face.landmarks
+        if not len(landmarks.points):
+            return
+        colours: Any = _POINT
+        if landmarks.visibility is not None:
+            colours = np.where(landmarks.visibility[:, None] < HIDDEN_BELOW, _HIDDEN_POINT, _POINT).astype(np.uint8)
+        points = self._rr.Points2D(landmarks.points[:, :2] * scale, colors=colours, radii=_POINT_RADIUS)
+        self._recording.log(path, points)
 
     def _numbers(self, face: Face) -> None:
         rr, recording = self._rr, self._recording

@@ -1,0 +1,64 @@
+"""Which landmarks are in sight, for encoders that do not say so themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from tracker.camera import Camera
+from tracker.face_model.model import FaceModel
+from tracker.rotations import matrix_from_rotvec
+from tracker.types import Face, Float32
+
+_AWAY: Final = -0.2
+_TOWARDS: Final = 0.2
+"""Cosine between the normal of a landmark and the way to the camera, surely turned away and surely not."""
+
+
+class LandmarkSight:
+    """Probability that each landmark of a fitted face is in sight.
+
+    By three things: whether its surface faces the camera (a head is round enough that this says most of what it hides of itself;
+    docs/wire.md tells what it misses), whether it lies in the picture, and whether something was found in front of it.
+
+    Args:
+        model: the face model that faces are fitted with.
+        set_name: the landmark set of the observations.
+    """
+
+    def __init__(self, model: FaceModel, set_name: str) -> None:
+        embedding = model.embedding(set_name)
+        vertices = model.template.astype(np.float64)
+        corners = vertices[model.faces]
+        # Cross products are as long as their triangles are large, which weighs them.
+        areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normals = np.zeros_like(vertices)
+        for corner in range(3):
+            np.add.at(normals, model.faces[:, corner], areas)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        at_points = np.einsum("lc,lcd->ld", embedding.barycentric, normals[model.faces[embedding.faces]])
+        at_points /= np.maximum(np.linalg.norm(at_points, axis=1, keepdims=True), 1e-12)
+        self._normals: Float32 = at_points.astype(np.float32)
+        self._points: Float32 = model.landmarks(model.template, set_name)
+
+    def __call__(self, face: Face, camera: Camera, covered: Float32 | None = None) -> Face:
+        """``face`` with the visibility of its landmarks, unless its encoder gave it.
+
+        Args:
+            face: as fitted; the pose is that in front of the camera, whatever it was recentred to.
+            camera: of the picture, whose edges hide what lies beyond.
+            covered: (N,) probability that something is in front of each landmark, where that is estimated.
+        """
+        if face.landmarks.visibility is not None:
+            return face
+        rotation = matrix_from_rotvec(face.params.rotation).astype(np.float32)
+        towards = -(self._points @ rotation.T + face.params.translation)
+        cosine = np.einsum("ld,ld->l", towards, self._normals @ rotation.T) / np.linalg.norm(towards, axis=1)
+        ramp = np.clip((cosine - _AWAY) / (_TOWARDS - _AWAY), 0.0, 1.0)
+        x, y = face.landmarks.points[:, 0], face.landmarks.points[:, 1]
+        inside = (x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)
+        free = 1.0 if covered is None else 1.0 - np.clip(covered, 0.0, 1.0)
+        visibility: Float32 = (ramp * ramp * (3.0 - 2.0 * ramp) * inside * free).astype(np.float32)
+        return replace(face, landmarks=replace(face.landmarks, visibility=visibility))
