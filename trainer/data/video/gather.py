@@ -80,7 +80,10 @@ def gather(source: VideoSource, path: Path, teacher: Teacher) -> tuple[Shard, Ke
 
 
 def as_shard(rows: list[dict[str, Any]]) -> Shard:
-    """Rows of values, named as the fields of ``Shard``, as one."""
+    """Rows of values, named as the fields of ``Shard``, as one; possibly none."""
+    if not rows:
+        nobody = np.zeros(0, np.str_)
+        return Shard(np.zeros((0, STORED_PX, STORED_PX, 3), np.uint8), person=nobody, source=nobody, **nothing_known(0))
     return Shard(**{name: np.stack([row[name] for row in rows]) for name in rows[0]})
 
 

@@ -71,6 +71,12 @@ def write(folder: Path, name: str, shard: Shard) -> None:
         np.savez(stream, **{label: getattr(shard, label) for label in _LABELS})
 
 
+def remove(folder: Path, name: str) -> None:
+    """Delete a shard; its labels first, for the reason above."""
+    (folder / f"{name}.labels.npz").unlink()
+    (folder / f"{name}.crops.npy").unlink()
+
+
 def names(folder: Path) -> list[str]:
     """The shards in a folder."""
     return sorted(path.name.removesuffix(".labels.npz") for path in folder.glob("*.labels.npz"))

@@ -70,9 +70,9 @@ class EncoderMethod(Method[EncoderSettings]):
         """Label clips, blend people, render heads: what is not in the folder yet."""
         from trainer.methods.encoder.material import prepare
 
-        prepare(
-            self.folder, [Path(each) for each in self.settings.material], self.settings.mixed, self.settings.rendered
-        )
+        settings = self.settings
+        material = [Path(each) for each in settings.material]
+        prepare(self.folder, material, settings.mixed, settings.rendered, settings.processes)
         return {name: sha256_of(self.folder / f"{name}.labels.npz") for name in shards.names(self.folder)}
 
     def build(self) -> nn.Module:

@@ -30,6 +30,8 @@ class EncoderSettings(Settings):
     """Crops of people who do not exist, blended from the real ones."""
     rendered: int = ranged(2600, 0, 10_000_000)
     """Rendered crops."""
+    processes: int = ranged(0, 0, 1024)
+    """That ``prepare`` runs at a time; 0: one for each core. What it makes does not depend on it."""
     log_sigma_shift: float = 0.0
     """Added to the deployed network's log sigma: errors against photographs' points, not the teacher's, are what counts
     (`python tools/evaluate.py encoders --parts sigma`)."""
