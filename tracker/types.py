@@ -276,3 +276,9 @@ class SkinView:
     """(M,) probability that something was in front of the point in the last frame."""
     is_bare: NDArray[np.bool_]
     """(M,) plain skin, which looks the same whatever the face does: not brow, eye or mouth."""
+    index: NDArray[np.intp]
+    """(M,) which of the face's points these are."""
+    stiffness: Float32
+    """(M,) 0..1: 1 where expressions move nothing."""
+    total: int
+    """How many points the face has, seen or not."""

@@ -220,6 +220,7 @@ class AppearanceStage:
             known,
             occlusion.probability,
             self.points.is_bare,
+            self.surface.stiffness,
             person.light,
         )
 

@@ -32,6 +32,10 @@ _GRAZING: Final = 0.15
 _HIDDEN_BEHIND_M: Final = 0.006
 """A point this far behind what covers its place in the picture, and its own slant, is hidden."""
 _FAR_M: Final = 1e3
+_STIFF_M: Final = 0.006
+"""A point that all expressions together move by this much counts half ..."""
+_JAW_M: Final = 0.02
+"""... and what the jaw carries is moved by this much."""
 _CELL: Final = 1.6
 """Side of a depth cell in point spacings."""
 
@@ -101,6 +105,10 @@ class SkinSurface:
             if weight.any():
                 self._moved[joint] = weight
         self._carried = 1.0 - weights[:, ROOT]
+        moved = np.sqrt(np.square(self._expression.reshape(3, count, -1)).sum(axis=(0, 2)))
+        moved += np.float32(_JAW_M) * self._moved.get(JAW, np.float32(0.0))
+        self.stiffness: Float32 = (1.0 / (1.0 + np.square(moved / _STIFF_M))).astype(np.float32)
+        """(P,) 0..1: 1 where expressions move nothing."""
         self._model = model
         relaxed = self.normals(self._template)[0]
         self._shadow = shadow_transfer(

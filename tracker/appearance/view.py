@@ -31,6 +31,7 @@ def skin_view(
     known: Float32,
     covered: Float32,
     is_bare: NDArray[np.bool_],
+    stiffness: Float32,
     light: NDArray[np.floating],
 ) -> SkinView:
     """The picture against what is predicted.
@@ -42,6 +43,7 @@ def skin_view(
         known: (P,) how well the skin at each point is known, 0..1.
         covered: (P,) probability that something was in front of it in the last frame.
         is_bare: (P,) plain skin.
+        stiffness: (P,) 0..1, 1 where expressions move nothing.
         light: (9, 3) spherical harmonics of the last frame.
     """
     index, seen = glimpse.index, glimpse.seen
@@ -64,4 +66,7 @@ def skin_view(
         weight=weight * facing,
         covered=hidden,
         is_bare=is_bare[index],
+        index=index,
+        stiffness=stiffness[index],
+        total=known.size,
     )

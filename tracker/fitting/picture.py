@@ -3,8 +3,9 @@
 Landmarks are always near the face and never exact; the picture is exact where it shows known skin and says nothing elsewhere.
 While the picture at the landmarks' pose is what the skin predicts, one step of both together steadies the pose. When it is not,
 something is in front of the face or the landmarks have been dragged off: networks place all of a half-hidden face by what hides
-it. Then the picture is asked where the uncovered skin went since the last frame, and landmarks keep a small say. A pose that the
-picture does not confirm as well as the landmarks' own, or that is far from it, is not taken: a face that moves is never held.
+it. Then three are weighed: where the uncovered skin went, against what it looked like while nothing was in doubt
+(``skin_memory``); the landmarks' pose without the error that it had a frame ago; and the last pose. A pose that the picture does
+not confirm as well as the landmarks' own, or that is far from it, is not taken: a face that moves is never held.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tracker.fitting.photometric import POSE, PhotometricConfig, PoseRows, explained_share, linearise
 from tracker.fitting.residuals import FitState
+from tracker.fitting.skin_memory import SkinMemory
 from tracker.fitting.solver import Solution
 from tracker.rotations import matrix_from_rotvec, rotvec_from_matrix
 from tracker.types import SkinView
@@ -32,6 +34,10 @@ class PictureConfig:
     """How far the picture is believed."""
 
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
+    remembered: PhotometricConfig = field(
+        default_factory=lambda: PhotometricConfig(correlated_points=20.0, least_sigma=0.03)
+    )
+    """In doubt, against what is remembered: smaller errors, but hands and expressions make many points err together."""
     always: bool = False
     """Refine every pose, not only those in doubt: the raw fit gets steadier, and a little different."""
     usual_rate: float = 0.05
@@ -44,18 +50,23 @@ class PictureConfig:
     wary_span: float = 0.08
     wary_from: float = 0.03
     """Where more than this share of the skin looked covered a frame ago, and fully at that much more, doubt begins here."""
-    landmark_trust: float = 0.03
-    """Weight of the landmarks' pose in complete doubt."""
-    turn_sigma_rad: float = 0.03
-    shift_sigma_m: float = 0.004
-    """How far a half-hidden head is expected to move between frames: what little holds it where the picture says nothing."""
+    drift_rad: float = 0.010
+    drift_m: tuple[float, float, float] = (0.0015, 0.0015, 0.004)
+    """How far the network's error is expected to wander between frames while nothing comes or goes (right, down, far) ..."""
+    change_gain: float = 30.0
+    """... and so many times as far per change of the covered share."""
+    turn_sigma_rad: float = 0.015
+    shift_sigma_m: tuple[float, float, float] = (0.003, 0.003, 0.002)
+    """How far a half-hidden head is expected to move between frames, at least."""
+    motion_rate: float = 0.05
+    """Share of a frame in how far this head usually moves."""
     steps: int = 3
     least_explained: float = 0.30
     """Below this the picture does not know either."""
     margin: float = 0.03
-    """By how much more of the skin another pose must explain to be taken for the landmarks'."""
-    farthest: float = 0.06
-    farthest_rad: float = 0.15
+    """By how much less of the skin another pose may explain and still be taken for the landmarks'."""
+    farthest: float = 0.08
+    farthest_rad: float = 0.25
     """Poses farther than this share of the face's width, or turned farther, from the landmarks' are not taken."""
 
 
@@ -76,11 +87,18 @@ class PictureFit:
     def __init__(self, bounds: Float32, config: PictureConfig | None = None) -> None:
         self._bounds = bounds
         self._config = config or PictureConfig()
-        self._usual: float | None = None
+        self._memory = SkinMemory()
+        self._floor = np.square(np.array([*np.repeat(self._config.turn_sigma_rad, 3), *self._config.shift_sigma_m]))
+        self._drift = np.square(np.array([*np.repeat(self._config.drift_rad, 3), *self._config.drift_m]))
+        self.reset()
 
     def reset(self) -> None:
         """Another person, or the same one after a gap."""
-        self._usual = None
+        self._usual: float | None = None
+        self._memory.forget()
+        self._bias = np.zeros(POSE)
+        self._covered = 0.0
+        self._motion = np.zeros(POSE)
 
     def refine(
         self,
@@ -107,43 +125,85 @@ class PictureFit:
         if view is None or explained is None:
             return Refined(state, 0.0, 0.0)
         doubt = self._doubt(explained, covered)
-        if doubt <= 0.0 and not config.always:
-            return Refined(state, 0.0, explained)
-        rows = linearise(view, state.translation, focal_px, config.photometric)
-        assert rows is not None
-        pull = _pose_information(solution)
-        if doubt <= 0.0:
-            step = np.asarray(np.linalg.solve(pull.marginal + rows.normal, rows.gradient), np.float64)
-            followed = state.expression + (pull.response @ step).astype(np.float32)
-            expression = np.clip(followed, self._bounds[:, 0], self._bounds[:, 1])
-            return Refined(replace(_stepped(state, step), expression=expression), 0.0, rows.explained)
-        best, best_rows = state, rows
+        changed, self._covered = abs(covered - self._covered), covered
+        if doubt > 0.0:
+            refined = self._in_doubt(solution, view, look, doubt, changed, previous, focal_px, width_px)
+            self._bias = _between(refined.state, state)
+            return refined
+        self._bias = np.zeros(POSE)
+        if config.always:
+            rows = linearise(view, state.translation, focal_px, config.photometric)
+            assert rows is not None
+            state = self._steadied(solution, rows)
+            shown = look(state)
+            view = view if shown is None else shown
+            explained = rows.explained
+            self._bias = _between(state, solution.state)
+        self._memory.learn(view)
         if previous is not None:
-            held = FitState(previous.rotation, previous.translation, state.expression)
-            held_rows = self._rows(look, held, focal_px)
-            if held_rows is not None and held_rows.explained > rows.explained:
-                best, best_rows = held, held_rows
-        spread = np.repeat([config.turn_sigma_rad, config.shift_sigma_m], 3)
-        rest = doubt * np.diag(spread**-2.0) if previous is not None else np.zeros((POSE, POSE))
-        trust = 1.0 - doubt * (1.0 - config.landmark_trust)
+            step = _between(previous, state)
+            squared = np.minimum(step * step, 9.0 * (self._motion + self._floor))
+            self._motion += config.motion_rate * (squared - self._motion)
+        return Refined(state, 0.0, explained)
+
+    def _steadied(self, solution: Solution, rows: PoseRows) -> FitState:
+        """Landmarks and picture together; expression follows."""
+        pull = _pose_information(solution)
+        step = np.asarray(np.linalg.solve(pull.marginal + rows.normal, rows.gradient), np.float64)
+        followed = solution.state.expression + (pull.response @ step).astype(np.float32)
+        expression = np.clip(followed, self._bounds[:, 0], self._bounds[:, 1])
+        return replace(_stepped(solution.state, step), expression=expression)
+
+    def _in_doubt(
+        self,
+        solution: Solution,
+        view: SkinView,
+        look: Look,
+        doubt: float,
+        changed: float,
+        previous: FitState | None,
+        focal_px: float,
+        width_px: float,
+    ) -> Refined:
+        """The pose that the uncovered skin shows, near the landmarks' without their error of a frame ago, and near the last."""
+        config, state = self._config, solution.state
+        own = self._compared(view, state, focal_px)
+        if own is None or previous is None:
+            return Refined(state, doubt, 0.0)
+        expected = _stepped(state, -self._bias)
+        held = FitState(previous.rotation, previous.translation, state.expression)
+        # The network's error wanders little while nothing moves before the face, and jumps when something comes or goes.
+        wander = self._drift * (1.0 + (config.change_gain * changed) ** 2 + (1.0 - doubt) * 9.0)
+        pulls = [(expected, np.diag(1.0 / wander)), (held, np.diag(1.0 / (self._floor + 2.0 * self._motion)))]
+        if doubt < 1.0:
+            pulls.append((state, (1.0 - doubt) * _pose_information(solution).marginal))
+        total = np.sum([information for _, information in pulls], axis=0)
+        best, best_rows = state, own
+        for start in (expected, held):
+            rows = self._look(look, start, focal_px)
+            if rows is not None and rows.explained > best_rows.explained:
+                best, best_rows = start, rows
         for _ in range(config.steps):
-            away = _between(best, state)
-            gradient = trust * (pull.marginal @ away) + best_rows.gradient
-            if previous is not None:
-                gradient += rest @ _between(best, previous)
-            step = np.asarray(np.linalg.solve(trust * pull.marginal + best_rows.normal + rest, gradient), np.float64)
+            gradient = best_rows.gradient.copy()
+            for towards, information in pulls:
+                gradient += information @ _between(best, towards)
+            step = np.asarray(np.linalg.solve(total + best_rows.normal, gradient), np.float64)
             moved = _stepped(best, step)
-            moved_rows = self._rows(look, moved, focal_px)
-            if moved_rows is None:
+            rows = self._look(look, moved, focal_px)
+            if rows is None:
                 break
-            best, best_rows = moved, moved_rows
-        if not self._is_confirmed(best, best_rows, state, rows, focal_px, width_px):
-            return Refined(state, doubt, rows.explained)
+            best, best_rows = moved, rows
+        if not self._is_confirmed(best, best_rows, state, own, focal_px, width_px):
+            return Refined(state, doubt, own.explained)
         return Refined(best, doubt, best_rows.explained)
 
-    def _rows(self, look: Look, state: FitState, focal_px: float) -> PoseRows | None:
+    def _look(self, look: Look, state: FitState, focal_px: float) -> PoseRows | None:
         view = look(state)
-        return None if view is None else linearise(view, state.translation, focal_px, self._config.photometric)
+        return None if view is None else self._compared(view, state, focal_px)
+
+    def _compared(self, view: SkinView, state: FitState, focal_px: float) -> PoseRows | None:
+        beyond = self._memory.beyond(view)
+        return None if beyond is None else linearise(beyond, state.translation, focal_px, self._config.remembered)
 
     def _doubt(self, explained: float, covered: float) -> float:
         config = self._config
