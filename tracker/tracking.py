@@ -167,9 +167,12 @@ class FrameTracker:
                 self._dressed.add(face_id)
         self._people = people
 
-    def reset(self) -> None:
-        """Forget all faces: the next frame is the first of another stream."""
-        self._follower.reset()
+    def reset(self, *, keep_ids: bool = True) -> None:
+        """Forget all faces: the next frame is the first of another stream.
+
+        Without ``keep_ids`` that stream's first face is number 0 again, so that its results do not tell what came before.
+        """
+        self._follower.reset(keep_ids=keep_ids)
         self._cuts.reset()
         self._fit = self._fit_stage()
         if self._appearance is not None:

@@ -64,15 +64,13 @@ def test_npz_reads_with_numpy_alone(clip, networks, tmp_path):
 def test_two_runs_give_the_same_take(clip, networks, tmp_path):
     for name in ("a.npz", "b.npz"):
         assert process(clip, "-o", tmp_path / name) == 0
-    with np.load(tmp_path / "a.npz") as a, np.load(tmp_path / "b.npz") as b:
-        for key in ("expr", "rotation", "translation", "shape", "arkit"):
-            assert np.array_equal(a[key], b[key]), key
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_several_inputs_go_to_a_folder_and_finished_ones_are_skipped(clip, empty_clip, networks, tmp_path, capsys):
     out = tmp_path / "takes"
     assert process(clip, empty_clip, "-o", out) == 0
-    assert {path.name for path in out.iterdir()} == {"clip.npz", "empty.npz"}
+    assert {path.name for path in out.iterdir()} == {"clip.npz", "empty.npz", "manifest.ndjson"}
     assert "no face was found in any frame" in capsys.readouterr().err
     stamp = (out / "clip.npz").stat().st_mtime_ns
     (out / "empty.npz").unlink()

@@ -10,7 +10,8 @@ from tracker.errors import ConfigError
 
 if TYPE_CHECKING:
     from tracker.face_model import FaceModel
-    from tracker.types import Albedo
+    from tracker.tracking import FrameTracker
+    from tracker.types import Albedo, FrameResult
 
 MAP_SIZE: Final = 1024
 
@@ -48,3 +49,28 @@ def write(path: Path, model: FaceModel, albedo: Albedo) -> Path:
     write_picture(path, to_codes(texture))
     write_picture(beside, np.round(seen * 255.0).astype(np.uint8))
     return beside
+
+
+class Skins:
+    """The albedo of the face that a clip mostly shows."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, int] = {}
+        self._albedo: dict[int, Albedo] = {}
+
+    def add(self, result: FrameResult) -> None:
+        """Take in the next frame."""
+        for face in result.faces:
+            if face.albedo is not None:
+                self._frames[face.id] = self._frames.get(face.id, 0) + 1
+                self._albedo[face.id] = face.albedo
+
+    def write(self, path: Path, tracker: FrameTracker) -> str:
+        """Write texture and coverage; returns a line about them. Raises as ``write``."""
+        if not self._frames:
+            return f"{path} is not written: no skin could be told from light"
+        face_id = max(self._frames, key=lambda each: self._frames[each])
+        skin = tracker.skin_of(face_id)
+        known = self._albedo[face_id] if skin is None else skin.albedo
+        beside = write(path, tracker.fitted_model, known)
+        return f"{path}, {beside.name}: {known.coverage:.0%} of the face seen"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import glob
-import sys
-import time
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracker.cli import albedo
+from tracker.cli.batch_progress import BatchProgress, say
 from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
-from tracker.errors import ConfigError, EnrolmentError, TrackerError
+from tracker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from tracker.tracking import FrameTracker
-    from tracker.types import Albedo, FrameResult
+    from tracker.batch.clip import Job, Outcome, TakeOptions
+    from tracker.batch.manifest import Manifest
+    from tracker.batch.plan import Recipe
 
 HELP = "turn video files into takes: parameter streams on disk"
 
@@ -43,9 +42,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="process inputs again whose finished take is there, and replace other files in the way (default: skip, refuse)",
+        help="process inputs again whose finished take is there, and replace other files in the way (default: skip takes made "
+        "with the same settings, refuse other files)",
     )
-    parser.add_argument("--with-landmarks", action="store_true", help="also store the image landmarks and their sigma")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N",
+        help="clips at a time, each in a process of its own of about 250 MB; takes are the same (default 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--manifest", type=Path, metavar="FILE",
+        help="where to write a JSON line about every take: frames, share of them lost, residual, confidence, errors "
+        "(default: manifest.ndjson in an output folder, none for a single file)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--with-landmarks",
+        action="store_true",
+        help="also store the image landmarks, their sigma and whether they are in sight",
+    )
     parser.add_argument(
         "--with-raw", action="store_true", help="also store the parameters as they were before smoothing"
     )
@@ -60,179 +73,144 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """examples:
   tracker process clip.mp4 -o take.npz
   tracker process interviews/*.mp4 -o takes/          # resumable: run it again after Ctrl-C
+  tracker process 'corpus/**/*.mp4' -o takes/ --jobs 8 --format parquet
   tracker process frames/ -o take.csv --max-faces 2
   tracker process clip.mp4 -o take.npz --two-pass --appearance on     # shape and skin known from frame 1
   tracker process clip.mp4 -o take.npz --albedo skin.png              # the skin as a texture, too
 
 Every frame of a file is processed and takes have as many rows as the file has frames. Ctrl-C keeps what was finished:
-complete takes stay, the one at work is closed as a readable, incomplete take and done again next time.
+complete takes stay, the one at work is closed as a readable, incomplete take and done again next time. Takes that were made
+with other settings are made again. The same file gives the same bytes. An input that fails does not stop the others (exit
+code 1); takes/manifest.ndjson says which, why, and how good the others are (docs/takes.md).
 """
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    source: str
-    output: Path
 
 
 def run(args: argparse.Namespace) -> int:
     """Process every input; 0 when all went well, 1 when some failed, 130 after Ctrl-C."""
+    from tracker.batch.clip import TakeOptions
+    from tracker.batch.plan import make_jobs, recipe
+
     config = tracking_config(args)
-    jobs = _plan(args.inputs, args.output, args.format)
+    jobs = make_jobs(args.inputs, args.output, args.format)
     _check(args, config, len(jobs))
     if args.albedo:
         config = replace(config, appearance=True)
-    waiting = [job for job in jobs if args.force or not _is_done(job)]
-    if len(waiting) < len(jobs):
-        _say(f"{len(jobs) - len(waiting)} of {len(jobs)} already done (use --force to process them again)")
+    options = TakeOptions(args.with_raw, args.with_landmarks, args.two_pass)
+    made = recipe(config, options, _model_sha256(config))
+    waiting = jobs if args.force else _waiting(jobs, made)
+    manifest = _open_manifest(args, jobs, waiting, made)
     if not waiting:
         return 0
-    failed = 0
-    tracker = _load_tracker(config)
+    batch = _Batch(config, options, args.albedo, min(args.jobs, len(waiting)))
     with ExitStack() as stack:
         stack.enter_context(ending_like_ctrl_c())
-        progress = None if args.quiet else stack.enter_context(_progress())
-        for number, job in enumerate(waiting, 1):
-            label = f"[{number}/{len(waiting)}] " if len(waiting) > 1 else ""
-            try:
-                tracker.reset()
-                _process(job, tracker, args, progress, label)
-            except KeyboardInterrupt:
-                _say(f"interrupted; {number - 1} of {len(waiting)} finished, run the same command again to go on")
-                return 130
-            except TrackerError as error:
-                failed += 1
-                _say(f"tracker process: {error}")
-                if len(waiting) == 1:
-                    return error.exit_code
-    if failed:
-        _say(f"{failed} of {len(waiting)} inputs failed")
-    return 1 if failed else 0
-
-
-def _load_tracker(config: TrackerConfig) -> FrameTracker:
-    from tracker.tracking import FrameTracker
-
-    return FrameTracker(config)
-
-
-def _process(job: _Job, tracker: FrameTracker, args: argparse.Namespace, progress: Progress | None, label: str) -> None:
-    from tracker.pipeline import Pipeline
-    from tracker.recording import open_writer, source_signature
-    from tracker.sources.open import open_source
-
-    started = time.monotonic()
-    about = _first_pass(job, tracker, progress, label) if args.two_pass else None
-    skins = _Skins()
-    with open_source(job.source, on_event=lambda kind, text: _say(f"{label}{kind}: {text}")) as source:
-        if source.live:
-            raise _live(job)
-        name = Path(job.source).name + (": tracking" if args.two_pass else "")
-        task = progress.add_task(f"{label}{name}", total=source.frame_count) if progress else None
-        with_face = 0
-        meta = {
-            "source": source_signature(job.source),
-            "rate": str(source.rate) if source.rate else None,
-            "settings": tracker.config.to_dict(),
-            "two_pass": about,
-        }
-        with (
-            open_writer(
-                job.output,
-                model=tracker.model,
-                meta=meta,
-                raw=args.with_raw,
-                landmarks=args.with_landmarks,
-                appearance=tracker.config.appearance,
-                overwrite=True,
-                discard_unfinished=True,
-            ) as writer,
-            Pipeline(source, tracker) as pipeline,
-        ):
-            for result in pipeline:
-                writer.write(result)
-                with_face += bool(result.faces)
-                skins.add(result)
-                for notice in result.notices:
-                    if notice.kind == "other_person" and notice.fields["enrolled"]:
-                        _say(f"{label}warning: frame {result.index}: {notice.fields['text']}")
-                if progress and task is not None:
-                    progress.advance(task)
-    if progress and task is not None:
-        progress.update(task, total=writer.frame_count, completed=writer.frame_count)
-    speed = writer.frame_count / max(time.monotonic() - started, 1e-9)
-    _say(f"{label}{job.output}: {writer.frame_count} frames, {with_face} with a face, {speed:.0f} frames/s")
-    if args.albedo:
-        skins.write(args.albedo, tracker)
-    if not with_face:
-        _say(f"{label}no face was found in any frame of {job.source}")
-
-
-def _first_pass(job: _Job, tracker: FrameTracker, progress: Progress | None, label: str) -> dict[str, Any]:
-    """Let the tracker expect the person of a clip; returns what a take says about it.
-
-    Raises:
-        EnrolmentError: the clip shows no face, more than one person, or more than one shot.
-    """
-    from tracker.enrolment.survey import Survey
-    from tracker.sources.open import open_source
-
-    tracker.expect(None)
-    survey = Survey(tracker)
-    with open_source(job.source, on_event=lambda kind, text: _say(f"{label}{kind}: {text}")) as source:
-        if source.live:
-            raise _live(job)
-        name = f"{label}{Path(job.source).name}: getting to know"
-        task = progress.add_task(name, total=source.frame_count) if progress else None
+        progress = stack.enter_context(BatchProgress(waiting, quiet=args.quiet))
+        counts: Counter[str] = Counter()
+        failed: Outcome | None = None
         try:
-            for frame in source:
-                survey.look(frame)
-                if progress and task is not None:
-                    progress.advance(task)
-            # The focal length stays as it was set: two passes are for what one pass learns late, not for another camera.
-            report = survey.enroller.solve(focal_known=True)
-        except EnrolmentError as error:
-            raise EnrolmentError(
-                f"{job.source} cannot be tracked in two passes: {error}; or leave out --two-pass"
-            ) from error
-    if progress and task is not None:
-        progress.update(task, total=survey.enroller.frame_count, completed=survey.enroller.frame_count)
-    tracker.expect(survey.with_skin(report.enrolment))
-    return {"frames": report.frames, "views": report.views, "confidence": round(report.state.confidence, 4)}
+            for job, outcome in batch.outcomes(waiting, progress):
+                progress.done(job, outcome)
+                if manifest is not None:
+                    manifest.add(job, outcome)
+                if outcome.status == "interrupted":
+                    raise KeyboardInterrupt
+                counts[outcome.status] += 1
+                failed = outcome if outcome.status == "failed" else failed
+        except KeyboardInterrupt:
+            say(f"interrupted; {counts.total()} of {len(waiting)} finished, run the same command again to go on")
+            return 130
+    if manifest is not None and len(jobs) > 1:
+        say(f"{manifest.path} tells how good the takes are")
+    if failed is None:
+        return 0
+    if len(waiting) == 1:
+        return failed.exit_code
+    say(f"{counts['failed']} of {len(waiting)} inputs failed")
+    return 1
 
 
-class _Skins:
-    """The albedo of the face that a clip mostly shows."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    config: TrackerConfig
+    options: TakeOptions
+    albedo: Path | None
+    processes: int
 
-    def __init__(self) -> None:
-        self._frames: dict[int, int] = {}
-        self._albedo: dict[int, Albedo] = {}
+    def outcomes(self, jobs: list[Job], progress: BatchProgress) -> Iterator[tuple[Job, Outcome]]:
+        if self.processes > 1:
+            from tracker.batch.workers import Workers
 
-    def add(self, result: FrameResult) -> None:
-        for face in result.faces:
-            if face.albedo is not None:
-                self._frames[face.id] = self._frames.get(face.id, 0) + 1
-                self._albedo[face.id] = face.albedo
-
-    def write(self, path: Path, tracker: FrameTracker) -> None:
-        if not self._frames:
-            _say(f"{path} is not written: no skin could be told from light")
+            with Workers(self.processes, self.config, self.options) as workers:
+                yield from workers.run(jobs, progress)
             return
-        face_id = max(self._frames, key=lambda each: self._frames[each])
-        skin = tracker.skin_of(face_id)
-        known = self._albedo[face_id] if skin is None else skin.albedo
-        beside = albedo.write(path, tracker.fitted_model, known)
-        _say(f"{path}, {beside.name}: {known.coverage:.0%} of the face seen")
+        from tracker.batch.clip import track_clip
+        from tracker.batch.workers import track_one
+        from tracker.tracking import FrameTracker
+
+        tracker = FrameTracker(self.config)
+        for job in jobs:
+            watch = progress.of(job)
+            if self.albedo is not None:
+                skins = albedo.Skins()
+                outcome = track_clip(job, tracker, self.options, watch, skins.add)
+                if outcome.status == "complete":
+                    watch.say(skins.write(self.albedo, tracker))
+            elif len(jobs) == 1:
+                outcome = track_clip(job, tracker, self.options, watch)
+            else:
+                outcome = track_one(job, tracker, self.options, watch)
+            yield job, outcome
 
 
-def _live(job: _Job) -> ConfigError:
-    return ConfigError(
-        f"'{job.source}' is a live source; `tracker run --source {job.source} --record take.npz` records it"
-    )
+def _waiting(jobs: list[Job], made: Recipe) -> list[Job]:
+    """The jobs whose take is not there, or was made in another way; says so in a line each."""
+    from tracker.batch.plan import look, this_tool
+
+    found = [look(job, made) for job in jobs]
+    waiting = [job for job, each in zip(jobs, found, strict=True) if each.state != "done"]
+    changed = [each for each in found if each.state == "changed"]
+    if len(waiting) < len(jobs):
+        say(f"{len(jobs) - len(waiting)} of {len(jobs)} already done (use --force to process them again)")
+    if changed:
+        takes = "take was" if len(changed) == 1 else "takes were"
+        say(f"{len(changed)} {takes} made with other settings ({changed[0].difference}): processing again")
+    others = Counter(each.tool for each in found if each.state == "done" and each.tool != this_tool())
+    for tool, number in others.items():
+        say(f"{number} of those done were made by {tool}, this is {this_tool()} (--force makes all of them alike)")
+    return waiting
+
+
+def _open_manifest(args: argparse.Namespace, jobs: list[Job], waiting: list[Job], made: Recipe) -> Manifest | None:
+    """The manifest with a line about every take that is done already; None when none is wanted."""
+    from tracker.batch.manifest import NAME, Manifest
+    from tracker.batch.plan import fingerprint
+
+    path: Path | None = args.manifest
+    if path is None and all(job.output != args.output for job in jobs):
+        path = args.output / NAME
+    if path is None:
+        return None
+    manifest = Manifest(path, (job.output for job in waiting), fingerprint(made))
+    again = {job.output for job in waiting}
+    missing = [job for job in jobs if job.output not in again and not manifest.knows(job.output)]
+    if missing:
+        from tracker.batch.clip import reviewed
+
+        for job in missing:
+            manifest.add(job, reviewed(job))
+    return manifest
+
+
+def _model_sha256(config: TrackerConfig) -> str:
+    from tracker.face_model import load_face_model
+
+    return load_face_model(config.flame or config.face_model).sha256
 
 
 def _check(args: argparse.Namespace, config: TrackerConfig, jobs: int) -> None:
     albedo.check(args.albedo)
+    if not 1 <= args.jobs <= 64:
+        raise ConfigError(f"--jobs must be 1..64, got {args.jobs}")
     for option, given in (("--two-pass", args.two_pass), ("--albedo", args.albedo)):
         if given and config.max_faces != 1:
             raise ConfigError(f"{option} is for one face: leave out --max-faces {config.max_faces}")
@@ -240,58 +218,3 @@ def _check(args: argparse.Namespace, config: TrackerConfig, jobs: int) -> None:
         raise ConfigError("--two-pass gets to know the person by itself: leave out it or --identity")
     if args.albedo and jobs != 1:
         raise ConfigError(f"--albedo {args.albedo} is for one input, got {jobs}")
-
-
-def _plan(inputs: list[str], output: Path, kind: str) -> list[_Job]:
-    """What to process into which file. Raises ConfigError and RecordingError for outputs that cannot be."""
-    from tracker.recording import take_paths
-
-    sources = [path for text in inputs for path in _expand(text)]
-    return [
-        _Job(source, path) for source, path in zip(sources, take_paths(output, sources, suffix=f".{kind}"), strict=True)
-    ]
-
-
-def _expand(text: str) -> list[str]:
-    """A pattern of videos stands for one input each; a pattern of images is one input, which the source reads in order."""
-    if not any(c in text for c in "*?[") or Path(text).exists():
-        return [text]
-    from tracker.sources.images import SUFFIXES
-
-    found = sorted(glob.glob(text, recursive=True))
-    if not found:
-        raise ConfigError(f"nothing matches '{text}'")
-    return [text] if all(Path(path).suffix.lower() in SUFFIXES for path in found) else found
-
-
-def _is_done(job: _Job) -> bool:
-    """Whether the finished take of this source is already there.
-
-    Raises:
-        ConfigError: something else lies where the take would go.
-    """
-    from tracker.recording import source_signature, take_state
-
-    state = take_state(job.output, source_signature(job.source))
-    if state == "other":
-        raise ConfigError(
-            f"{job.output} exists and is not a take of {job.source}; give another output, or --force to replace it"
-        )
-    return state == "complete"
-
-
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from tracker.cli.columns import FrameRateColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), FrameRateColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )  # fmt: skip
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

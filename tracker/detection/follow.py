@@ -55,8 +55,10 @@ class FaceFollower:
         self._next_id = 0
         self.reset()
 
-    def reset(self) -> None:
-        """Forget all faces, as at the start of another stream. Ids go on counting."""
+    def reset(self, *, keep_ids: bool = True) -> None:
+        """Forget all faces, as at the start of another stream. Ids go on counting, or begin anew."""
+        if not keep_ids:
+            self._next_id = 0
         self._tracks: list[_Track] = []
         self._lost: list[_Track] = []
         self._calls = 0

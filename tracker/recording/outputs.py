@@ -88,7 +88,7 @@ def take_state(path: str | Path, source: Mapping[str, Any] | None = None) -> Tak
     if not path.exists():
         return "missing"
     try:
-        meta = _read_meta(path)
+        meta = read_meta(path)
     except RecordingError:
         return "other"
     if not isinstance(meta.get("complete"), bool) or (source is not None and meta.get("source") != dict(source)):
@@ -101,7 +101,8 @@ def is_complete(path: str | Path, source: Mapping[str, Any] | None = None) -> bo
     return take_state(path, source) == "complete"
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+def read_meta(path: Path) -> dict[str, Any]:
+    """What a take says about itself, without reading its frames. Raises RecordingError for what is no whole take."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz_meta(path)
