@@ -89,7 +89,7 @@ def backend_for(targets: tuple[str, ...]) -> str:
 def remembered_choices() -> dict[str, Any]:
     """What has been measured on this machine; key -> what, which and how fast. A damaged file counts as none."""
     try:
-        found = json.loads(_file().read_text())
+        found = json.loads(_file().read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -110,7 +110,7 @@ def _remember(key: str, choice: dict[str, Any]) -> None:
     partial = _file().with_name(f".choices.{os.getpid()}.part")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({**remembered_choices(), key: choice}, indent=1))
+        partial.write_text(json.dumps({**remembered_choices(), key: choice}, indent=1), encoding="utf-8")
         partial.replace(_file())
     except OSError:
         with suppress(OSError):

@@ -34,7 +34,7 @@ class Report:
             return
         partial = self._file.with_name(f".{self._file.name}.{os.getpid()}.part")
         try:
-            partial.write_text(self._text)
+            partial.write_text(self._text, encoding="utf-8")
             partial.replace(self._file)
         except OSError as error:
             raise EngineError(f"cannot write {self._file} ({error.strerror}); name another file") from error

@@ -124,7 +124,7 @@ _CODE: dict[str, bytes] = {}
 def _kernels(device: Device) -> tuple[Launch, Launch]:
     architecture = device.gpu.architecture
     if architecture not in _CODE:
-        _CODE[architecture] = compile_cuda(KERNELS.read_text(), KERNELS.name, architecture)
+        _CODE[architecture] = compile_cuda(KERNELS.read_text(encoding="utf-8"), KERNELS.name, architecture)
     code = _CODE[architecture]
     return device.kernel(code, "levels"), device.kernel(code, "crops")
 

@@ -66,5 +66,5 @@ _CODE: dict[str, bytes] = {}
 
 def _code(architecture: str) -> bytes:
     if architecture not in _CODE:
-        _CODE[architecture] = compile_cuda(SOURCE.read_text(), SOURCE.name, architecture)
+        _CODE[architecture] = compile_cuda(SOURCE.read_text(encoding="utf-8"), SOURCE.name, architecture)
     return _CODE[architecture]

@@ -58,7 +58,7 @@ def convert(path: str | Path, network: NetworkHeader | None = None, layout: Layo
         onnx.save(model, str(partial))
         digest = sha256_of(partial)
         partial.replace(target)
-        partial.write_text(digest)
+        partial.write_text(digest, encoding="utf-8")
         partial.replace(_digest_file(target))
     except OSError as error:
         raise EngineError(
@@ -79,7 +79,7 @@ def _intact(target: Path) -> bool:
     if not target.is_file():
         return False
     try:
-        whole = _digest_file(target).read_text() == sha256_of(target)
+        whole = _digest_file(target).read_text(encoding="utf-8") == sha256_of(target)
     except (OSError, UnicodeDecodeError, EngineError):
         whole = False
     if not whole:
