@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +161,17 @@ def test_shards_are_read_as_written_and_damage_is_told(tmp_path: Path) -> None:
     assert np.array_equal(found.crops, one.crops)
     assert np.array_equal(found.points, one.points)
     assert len(shards.join([found, one])) == 6
+    shards.write(tmp_path, "other", _shard(2))
+    joined = shards.join([found, shards.read(tmp_path, "other")])
+    sent = pickle.dumps(joined.crops)
+    assert len(joined) == 5 and len(sent) < 1000  # another process is told where they lie
+    again = pickle.loads(sent)
+    assert np.array_equal(again[4], _shard(2).crops[1])
+    assert np.array_equal(again[2, 5:9, 7:8], one.crops[2, 5:9, 7:8])
+    with pytest.raises(IndexError):
+        again[5]
+    shards.write(tmp_path, "both", joined)
+    assert np.array_equal(shards.read(tmp_path, "both").crops[3], _shard(2).crops[0])
     np.save(tmp_path / "some.crops.npy", one.crops[:1])
     with pytest.raises(ConfigError, match="differ in number"):
         shards.read(tmp_path, "some")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +23,47 @@ REACH: Final = 1.4
 """Side of a stored crop over the side of the crop that the tracker would take: room to shift, turn and scale."""
 
 
+class StoredCrops:
+    """Crops (N, 320, 320, 3) in files, read when they are looked at.
+
+    Another process is sent the files' names and not what is in them, which numpy's memory maps would do.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Raises OSError and ValueError when a file cannot be read."""
+        self.paths = tuple(paths)
+        self._open()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, at: int | tuple[Any, ...]) -> NDArray[np.uint8]:
+        """One crop, or part of one: ``crops[7]``, ``crops[7, 10:20]``. Raises IndexError beyond the last."""
+        row, rest = (at[0], at[1:]) if isinstance(at, tuple) else (at, ())
+        if not 0 <= row < len(self):
+            raise IndexError(f"crop {row} of {len(self)}")
+        part = int(np.searchsorted(self._ends, row, side="right"))
+        start = int(self._ends[part - 1]) if part else 0
+        crop: NDArray[np.uint8] = self._maps[part][(row - start, *rest)]
+        return crop
+
+    def __reduce__(self) -> tuple[type[StoredCrops], tuple[tuple[Path, ...]]]:
+        return StoredCrops, (self.paths,)
+
+    def parts(self) -> list[NDArray[np.uint8]]:
+        """The files' arrays."""
+        return list(self._maps)
+
+    def _open(self) -> None:
+        self._maps = [np.load(path, mmap_mode="r") for path in self.paths]
+        self._ends = np.cumsum([len(part) for part in self._maps])
+
+
 @dataclass(slots=True)
 class Shard:
     """N crops and what is known about them; NaN where unknown. Points are fractions of the stored crop's side."""
 
-    crops: NDArray[np.uint8]
+    crops: NDArray[np.uint8] | StoredCrops
     """(N, 320, 320, 3)."""
     points: Float32
     """(N, L, 3) points of ``head628``; depth on the same scale, from a zero of the crop's own."""
@@ -66,7 +103,11 @@ def write(folder: Path, name: str, shard: Shard) -> None:
     """Write a shard. The labels come last: a shard without them does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_target(folder / f"{name}.crops.npy") as partial, partial.open("wb") as stream:
-        np.save(stream, shard.crops)
+        parts = _arrays(shard.crops)
+        shape = (len(shard), *parts[0].shape[1:])
+        np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for part in parts:
+            stream.write(np.ascontiguousarray(part).data)
     with atomic_target(folder / f"{name}.labels.npz") as partial, partial.open("wb") as stream:
         np.savez(stream, **{label: getattr(shard, label) for label in _LABELS})
 
@@ -89,7 +130,7 @@ def read(folder: Path, name: str) -> Shard:
         ConfigError: it is not there, or its files do not belong together.
     """
     try:
-        crops = np.load(folder / f"{name}.crops.npy", mmap_mode="r")
+        crops = StoredCrops([folder / f"{name}.crops.npy"])
         with np.load(folder / f"{name}.labels.npz") as stored:
             labels: dict[str, Any] = {label: stored[label] for label in _LABELS}
     except (OSError, KeyError, ValueError) as error:
@@ -102,12 +143,19 @@ def read(folder: Path, name: str) -> Shard:
 
 
 def join(parts: list[Shard]) -> Shard:
-    """Several shards as one, in memory. Raises ValueError when there are none."""
+    """Several shards as one; crops that are on disk stay there. Raises ValueError when there are none."""
     if not parts:
         raise ValueError("join needs at least one shard")
-    return Shard(
-        **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Shard)}
-    )
+    labels = {label: np.concatenate([getattr(part, label) for part in parts]) for label in _LABELS}
+    stored = [part.crops for part in parts if isinstance(part.crops, StoredCrops)]
+    if len(stored) == len(parts):
+        return Shard(StoredCrops([path for crops in stored for path in crops.paths]), **labels)
+    loaded = [piece for part in parts for piece in _arrays(part.crops)]
+    return Shard(np.concatenate(loaded), **labels)
+
+
+def _arrays(crops: NDArray[np.uint8] | StoredCrops) -> list[NDArray[np.uint8]]:
+    return crops.parts() if isinstance(crops, StoredCrops) else [crops]
 
 
 def nothing_known(count: int) -> dict[str, Any]:
