@@ -15,6 +15,8 @@ from tracker.types import Face, Float32
 _AWAY: Final = -0.2
 _TOWARDS: Final = 0.2
 """Cosine between the normal of a landmark and the way to the camera, surely turned away and surely not."""
+_NEAREST_M: Final = 1e-3
+"""A landmark nearer to the camera than this is no face's."""
 
 
 class LandmarkSight:
@@ -42,6 +44,8 @@ class LandmarkSight:
         at_points /= np.maximum(np.linalg.norm(at_points, axis=1, keepdims=True), 1e-12)
         self._normals: Float32 = at_points.astype(np.float32)
         self._points: Float32 = model.landmarks(model.template, set_name)
+        self._squares: Float32 = (self._points * self._points).sum(axis=1)
+        self._heights: Float32 = (self._points * self._normals).sum(axis=1)
 
     def __call__(self, face: Face, camera: Camera, covered: Float32 | None = None) -> Face:
         """``face`` with the visibility of its landmarks, unless its encoder gave it.
@@ -53,10 +57,12 @@ class LandmarkSight:
         """
         if face.landmarks.visibility is not None:
             return face
-        rotation = matrix_from_rotvec(face.params.rotation).astype(np.float32)
-        towards = -(self._points @ rotation.T + face.params.translation)
-        cosine = np.einsum("ld,ld->l", towards, self._normals @ rotation.T) / np.linalg.norm(towards, axis=1)
-        ramp = np.clip((cosine - _AWAY) / (_TOWARDS - _AWAY), 0.0, 1.0)
+        # In head axes, where the points p, their normals n and what follows from both alone stay as they are: c is the camera.
+        rotation = matrix_from_rotvec(face.params.rotation)
+        camera_at: Float32 = (-rotation.T @ face.params.translation).astype(np.float32)
+        distance_sq = self._squares - 2.0 * (self._points @ camera_at) + camera_at @ camera_at
+        cosine = (self._normals @ camera_at - self._heights) / np.sqrt(np.maximum(distance_sq, _NEAREST_M**2))
+        ramp = np.minimum(np.maximum((cosine - _AWAY) / (_TOWARDS - _AWAY), 0.0), 1.0)
         x, y = face.landmarks.points[:, 0], face.landmarks.points[:, 1]
         inside = (x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)
         free = 1.0 if covered is None else 1.0 - np.clip(covered, 0.0, 1.0)
