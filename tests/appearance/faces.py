@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.appearance.light import sh_basis
-from tracker.appearance.points import vertex_normals
 from tracker.appearance.shadows import shadow_transfer, turned
 from tracker.camera import Camera
 from tracker.face_model import load_face_model
+from tracker.face_model.normals import vertex_normals
 from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
 from tracker.types import Face, FaceParams, Landmarks

@@ -9,9 +9,10 @@ import pytest
 
 from tests.appearance.faces import CAMERA, params_at
 from tests.toy_model import toy_model
-from tracker.appearance.points import SkinPoints, place_points, vertex_normals
+from tracker.appearance.points import SkinPoints, place_points
 from tracker.appearance.surface import SkinSurface
 from tracker.face_model import FaceModel, load_face_model
+from tracker.face_model.normals import vertex_normals
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from tests.appearance.test_light import sphere
 from tracker.appearance.light import sh_basis
-from tracker.appearance.points import vertex_normals
 from tracker.appearance.shadows import sh_rotation, shadow_transfer, turned
 from tracker.face_model import load_face_model
+from tracker.face_model.normals import vertex_normals
 from tracker.rotations import matrix_from_rotvec
 
 Float32 = NDArray[np.float32]

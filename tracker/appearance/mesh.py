@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.appearance.points import SkinPoints, vertex_normals
+from tracker.appearance.points import SkinPoints
 from tracker.face_model.model import FaceModel
+from tracker.face_model.normals import vertex_normals
 
 Float32 = NDArray[np.float32]
 

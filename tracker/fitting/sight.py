@@ -9,6 +9,7 @@ import numpy as np
 
 from tracker.camera import Camera
 from tracker.face_model.model import FaceModel
+from tracker.face_model.normals import vertex_normals
 from tracker.rotations import matrix_from_rotvec
 from tracker.types import Face, Float32
 
@@ -32,14 +33,7 @@ class LandmarkSight:
 
     def __init__(self, model: FaceModel, set_name: str) -> None:
         embedding = model.embedding(set_name)
-        vertices = model.template.astype(np.float64)
-        corners = vertices[model.faces]
-        # Cross products are as long as their triangles are large, which weighs them.
-        areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        normals = np.zeros_like(vertices)
-        for corner in range(3):
-            np.add.at(normals, model.faces[:, corner], areas)
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        normals = vertex_normals(model.template, model.faces)
         at_points = np.einsum("lc,lcd->ld", embedding.barycentric, normals[model.faces[embedding.faces]])
         at_points /= np.maximum(np.linalg.norm(at_points, axis=1, keepdims=True), 1e-12)
         self._normals: Float32 = at_points.astype(np.float32)

@@ -13,9 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.types import SkinView
-
-Float32 = NDArray[np.float32]
+from tracker.types import Float32, SkinView
 
 _RATE: Final = 0.1
 """Share of a frame in what is remembered: the landmarks' noise averages out over ten."""
