@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -148,6 +151,28 @@ def test_the_test_source_stops_after_as_many_frames_as_asked(networks, tmp_path)
     assert run("--source", "test", "--frames", 12, "--record", tmp_path / "take.jsonl", *QUIET) == 0
     take = read_take(tmp_path / "take.jsonl")
     assert len(take) == 12 and take_state(tmp_path / "take.jsonl") == "complete"
+
+
+def test_a_full_disk_ends_the_take_and_not_the_stream(networks, tmp_path, monkeypatch, capsys):
+    take, endpoint, write = tmp_path / "take.npz", f"ipc://{tmp_path}/frames", os.write
+
+    def write_while_there_is_room(descriptor: int, data: bytes) -> int:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and os.fstat(descriptor).st_size > 10_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_while_there_is_room)
+    with Received(endpoint, monkeypatch) as received:
+        code = run("--source", "test", "--frames", 40, "--record", take, "--quiet", "--bind", endpoint,
+                   "--bind-latest", "none", "--bind-control", "none")  # fmt: skip
+    said = one_line(capsys)
+    assert code == 1
+    assert "the disk is full" in said and "tracking goes on" in said and str(take) + ".part" in said
+    assert len(received.of(TOPIC_FRAME)) == 40
+    (event,) = (event for event in received.of(TOPIC_EVENT) if event["event"] == "recording_failed")
+    assert event["text"] in said
+    kept = read_take(tmp_path / "take.npz.part")
+    assert 0 < len(kept) < 40 and f"{len(kept)} frames" in said and not take.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

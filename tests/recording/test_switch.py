@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,4 +72,28 @@ def test_a_take_that_cannot_be_finished_is_told(tmp_path: Path) -> None:
     writer = SimpleNamespace(path=tmp_path / "take.npz", frame_count=7, close=fail)
     with TakeSwitch(begin, writer, on_end=lambda path, error: ended.append(str(error))) as takes:  # type: ignore[arg-type]
         assert takes.stop()[1] == 7
-    assert ended == ["the disk is full"]
+    assert ended == ["the disk is full"] and takes.failed
+
+
+def test_a_disk_that_fails_ends_the_take_and_not_the_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up: list[RecordingError] = []
+    path = tmp_path / "take.npz"
+    with TakeSwitch(begin, on_give_up=given_up.append) as takes:
+        takes.start(path)
+        for index in range(3):
+            takes.write(make_result(index=index))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", _no_room)
+            for index in range(3, 6):
+                takes.write(make_result(index=index))
+        assert takes.failed and takes.path is None
+        (error,) = given_up
+        assert "the disk is full" in str(error) and "the 3 frames so far" in str(error)
+        takes.start(tmp_path / "next.npz")
+        takes.write(make_result(index=6))
+    assert len(read_take(tmp_path / "take.npz.part")) == 3 and not path.exists()
+    assert len(read_take(tmp_path / "next.npz")) == 1
+
+
+def _no_room(descriptor: int, data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tracker.cli.bridge import add_to_argument
 from tracker.cli.signals import stopping_on_signals
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
-from tracker.errors import ConfigError, TrackerError
+from tracker.errors import ConfigError, RecordingError, TrackerError
 from tracker.publishing.config import PublishConfig
 from tracker.publishing.config import add_arguments as add_publishing_arguments
 from tracker.publishing.config import from_args as publishing_config
@@ -129,7 +129,9 @@ def run(args: argparse.Namespace) -> int:
         report.end(status)
         if takes.path is not None:
             report.say(f"recorded {takes.frame_count} frames to {takes.path}")
-    return 130 if interrupted.is_set() else 0
+    if interrupted.is_set():
+        return 130
+    return 1 if takes.failed else 0
 
 
 class _Report:
@@ -264,7 +266,10 @@ def _open_takes(
     def ended(path: Path, error: TrackerError | None) -> None:
         report.event("recorded", str(path) if error is None else str(error))
 
-    return TakeSwitch(begin, begin(args.record, args.force) if args.record is not None else None, ended)
+    def given_up(error: RecordingError) -> None:
+        report.event("recording_failed", f"{error} (tracking goes on)")
+
+    return TakeSwitch(begin, begin(args.record, args.force) if args.record is not None else None, ended, given_up)
 
 
 def _open_session(

@@ -47,18 +47,6 @@ class AppearanceEncoder:
             }
 
 
-def is_finite(face: Face) -> bool:
-    """Whether the appearance of a face holds neither NaN nor infinity."""
-    parts: list[Any] = []
-    if face.light is not None:
-        parts += [face.light.sh, face.light.white_balance, face.light.exposure]
-    if face.occlusion is not None:
-        parts += [face.occlusion.regions, face.occlusion.fraction]
-    if face.albedo is not None:
-        parts += [face.albedo.coverage]
-    return all(bool(np.isfinite(part).all()) for part in parts)
-
-
 def row_fields(regions: int) -> list[Any]:
     """The columns that takes with appearance have for every face."""
     return [

@@ -6,19 +6,15 @@ Every list inside a face stands for an array. A face carries ``identity`` only w
 
 from __future__ import annotations
 
-import logging
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracker.arkit import ARKIT_NAMES
-from tracker.recording.appearance import SH_NUMBERS, AppearanceEncoder, is_finite
+from tracker.recording.appearance import SH_NUMBERS, AppearanceEncoder
 from tracker.types import PARAM_SIZES, Face, FaceParams, Float32, FrameResult
 from tracker.unit_codes import to_unit_codes
-
-logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
@@ -44,12 +40,14 @@ class RecordEncoder:
         self._landmark_count: int | None = None
 
     def encode(self, result: FrameResult) -> Record:
-        """The record of one frame; its arrays are float32. A face with NaN or infinity is left out and logged.
+        """The record of one frame, whose faces are finite (``finite.py``); its arrays are float32.
 
         Raises:
             ValueError: a face does not fit the face model of this take, or its landmarks are not those of the first.
         """
         camera, pts = result.camera, result.pts_s
+        for face in result.faces:
+            self._check(face)
         return {
             "frame": result.index,
             "t_capture": result.t_capture_ns,
@@ -57,7 +55,7 @@ class RecordEncoder:
             "pts": None if pts is None else [pts.numerator, pts.denominator],
             "image": [camera.width, camera.height],
             "camera": [camera.focal_px, camera.cx, camera.cy],
-            "faces": [self._face(face) for face in result.faces if self._fits(face, result.index)],
+            "faces": [self._face(face) for face in result.faces],
         }
 
     def _face(self, face: Face) -> Record:
@@ -98,7 +96,7 @@ class RecordEncoder:
             self._appearance.add_to(record, face)
         return record
 
-    def _fits(self, face: Face, index: int) -> bool:
+    def _check(self, face: Face) -> None:
         if face.params.expression.shape != (self._expression_count,) or face.identity.shape != (self._identity_count,):
             raise ValueError(
                 f"face {face.id}: expected {self._expression_count} expression and {self._identity_count} identity "
@@ -106,17 +104,6 @@ class RecordEncoder:
             )
         if self._with_landmarks:
             self._check_landmarks(face)
-        arrays = [getattr(face.params, name) for name in PARAM_SIZES]
-        arrays += [face.position, face.quaternion, face.arkit, face.gaze_left, face.gaze_right, face.box, face.identity]
-        if self._with_raw:
-            arrays += [getattr(face.raw, name) for name in PARAM_SIZES]
-        # One check for all: numpy calls dominate the cost.
-        finite = bool(np.isfinite(np.concatenate(arrays)).all())
-        finite = finite and (self._appearance is None or is_finite(face))
-        if not (finite and math.isfinite(face.confidence) and math.isfinite(face.residual_px)):
-            logger.warning("face %d is left out of frame %d of the take: it holds NaN or infinity", face.id, index)
-            return False
-        return True
 
     def _check_landmarks(self, face: Face) -> None:
         landmarks = face.landmarks

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tracker.errors import ConfigError, TrackerError
+from tracker.errors import ConfigError, RecordingError, TrackerError
 from tracker.recording.writer import TakeWriter
 from tracker.types import FrameResult
 
@@ -18,12 +18,14 @@ OpenWriter = Callable[[Path, bool], TakeWriter]
 class TakeSwitch:
     """Writes frames to the take that is on, if one is. A context manager that ends it on leaving.
 
-    ``start`` and ``stop`` may come from any thread. Ending a long take takes seconds and happens beside the frames.
+    ``start`` and ``stop`` may come from any thread. Ending a long take takes seconds and happens beside the frames. A take that
+    cannot be written any more is given up: what it has stays in its ``.part``, and the frames go by as if none were on.
 
     Args:
         open_writer: begins a take.
         writer: one that is on from the beginning.
         on_end: called with what became of a take that was stopped: its path, and the error that kept it from being finished.
+        on_give_up: called with the error of a take that was given up, by whoever writes frames.
     """
 
     def __init__(
@@ -31,10 +33,14 @@ class TakeSwitch:
         open_writer: OpenWriter,
         writer: TakeWriter | None = None,
         on_end: Callable[[Path, TrackerError | None], None] = lambda path, error: None,
+        on_give_up: Callable[[RecordingError], None] = lambda error: None,
     ) -> None:
         self._open_writer = open_writer
         self._writer = writer
         self._on_end = on_end
+        self._on_give_up = on_give_up
+        self.failed = False
+        """Whether a take could not be written to its end."""
         self._lock = threading.Lock()
         self._ending: list[threading.Thread] = []
 
@@ -63,10 +69,22 @@ class TakeSwitch:
             return self._writer.frame_count if self._writer is not None else 0
 
     def write(self, result: FrameResult) -> None:
-        """Append a frame to the present take, if one is on. Raises RecordingError when the disk fails."""
+        """Append a frame to the present take, if one is on.
+
+        Raises:
+            ValueError: the frame does not fit the take (see ``RecordEncoder``).
+        """
         with self._lock:
-            if self._writer is not None:
+            if self._writer is None:
+                return
+            try:
                 self._writer.write(result)
+                return
+            except RecordingError as error:
+                failure = error
+                self._writer = None
+                self.failed = True
+        self._on_give_up(failure)
 
     def start(self, path: Path, *, overwrite: bool = False) -> None:
         """Begin a take with the next frame.
@@ -103,6 +121,7 @@ class TakeSwitch:
         try:
             writer.close()
         except TrackerError as error:
+            self.failed = True
             self._on_end(writer.path, error)
         else:
             self._on_end(writer.path, None)

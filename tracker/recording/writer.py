@@ -14,6 +14,7 @@ from tracker.face_model.model import FaceModel
 from tracker.recording.columns import ColumnStore
 from tracker.recording.csv_take import CsvSidecar
 from tracker.recording.files import GrowingFile, replacing, why
+from tracker.recording.finite import without_broken_faces
 from tracker.recording.header import TakeHeader
 from tracker.recording.journal import JournalWriter, read_journal
 from tracker.recording.mcap_take import write_mcap_to
@@ -125,6 +126,8 @@ class TakeWriter:
         self._file = file
         self._copy_of = copy_of
         self._sink: _Sink | None = None
+        self._parts: dict[str, bool] = {}
+        """Which optional parts of faces the take holds; known when it has been started."""
         self._open = True
 
     def __enter__(self) -> Self:
@@ -136,7 +139,7 @@ class TakeWriter:
         self.close(complete=kind is None)
 
     def write(self, result: FrameResult) -> None:
-        """Append one frame.
+        """Append one frame. A face that holds NaN or infinity is left out and logged.
 
         Raises:
             RecordingError: the disk is full or failed. Everything before stays readable in ``PATH.part``.
@@ -147,7 +150,7 @@ class TakeWriter:
         try:
             if self._sink is None:
                 self._sink = self._start(result)
-            self._sink.write(result)
+            self._sink.write(without_broken_faces(result, **self._parts))
         except OSError as error:
             self._open = False
             if self._copy_of is None:
@@ -189,12 +192,15 @@ class TakeWriter:
 
     def _start(self, first: FrameResult | None) -> _Sink:
         header = self._header(first)
+        self._parts = {
+            "raw": bool(header.meta["with_raw"]),
+            "landmarks": bool(header.meta["with_landmarks"]),
+            "appearance": header.regions is not None,
+        }
         encoder = RecordEncoder(
             expression_count=len(header.expression_names),
             identity_count=header.identity_count,
-            with_raw=bool(header.meta["with_raw"]),
-            with_landmarks=bool(header.meta["with_landmarks"]),
-            with_appearance=header.regions is not None,
+            **{f"with_{part}": there for part, there in self._parts.items()},
         )
         return _SINKS[self.path.suffix.lower()](self._file, header, encoder)
 
