@@ -16,6 +16,7 @@ Photometric = Literal["auto", "on", "off"]
 ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light", "own")
 PHOTOMETRIC: Final[tuple[Photometric, ...]] = ("auto", "on", "off")
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
+DEFAULT_FACE_MODEL: Final = "builtin"
 PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 
 
@@ -27,7 +28,7 @@ class TrackerConfig:
     """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair;
     ``own``: the tracker's own network with sigma and visibility (docs/encoder.md); or an ``.onnx`` or
     ``.engine`` file whose header makes it an encoder (docs/training.md)."""
-    face_model: str = "builtin"
+    face_model: str = DEFAULT_FACE_MODEL
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
     flame: str | None = None
     """A FLAME model to publish and record in, where another one is fitted; None: parameters are those of ``face_model``."""
@@ -100,7 +101,7 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
         "`trainer export` or `engines build`",
     )  # fmt: skip
     group.add_argument(
-        "--face-model", default="builtin", metavar="NAME|PATH",
+        "--face-model", metavar="NAME|PATH",
         help="face model to fit: a name that `tracker models list` shows, or a file (default: the built-in head)",
     )  # fmt: skip
     group.add_argument(
@@ -139,7 +140,7 @@ def tracking_config(args: argparse.Namespace) -> TrackerConfig:
     """The configuration that the options of ``add_tracking_arguments`` describe. Raises ``ConfigError``."""
     return TrackerConfig(
         encoder=args.encoder,
-        face_model=args.face_model,
+        face_model=DEFAULT_FACE_MODEL if args.face_model is None else args.face_model,
         flame=args.flame,
         identity=args.identity,
         max_faces=args.max_faces,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.recording.factory import make_face, make_frame
+from tools.structured_models.flame_model import flame_face_model
 from tracker.arkit import ARKIT_NAMES
 from tracker.cli import main
 from tracker.config import TrackerConfig
 from tracker.face_model import load_face_model
-from tracker.recording import read_take
+from tracker.face_model.importing.library import library_path
+from tracker.face_model.writing import write_face_model
+from tracker.recording import open_writer, read_take
 from tracker.sources.open import open_source
 from tracker.tracking import FrameTracker
 from tracker.view.layout import MAIN_EXPRESSIONS, Contents, groups
@@ -105,6 +110,30 @@ def test_a_take_is_read_back_from_the_file_as_it_was(rerun, take, tmp_path) -> N
     np.testing.assert_allclose(places[-1][0], face.params.translation, atol=1e-6)
     assert len(column(entities["camera/image"], "EncodedImage:blob")) == FRAMES
     assert all(f"expression/{name}" in entities for name in ARKIT_NAMES)
+
+
+def test_a_take_of_another_face_model_is_shown_with_that_one(rerun, tmp_path, monkeypatch, capsys) -> None:
+    """The take names its model, as for `tracker render` and `convert`; the built-in head would not fit its parameters."""
+    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    model = flame_face_model()
+    take, kept = tmp_path / "take.npz", tmp_path / "view.rrd"
+    face = make_face(np.random.default_rng(0))
+    face = dataclasses.replace(
+        face,
+        identity=np.zeros(model.identity_count, np.float32),
+        identity_state=None,
+        params=dataclasses.replace(face.params, expression=np.zeros(len(model.published_names), np.float32)),
+    )
+    with open_writer(take, model=model, raw=False) as writer:
+        writer.write(make_frame(0, (face,)))
+    assert main(["view", str(take), "--save", str(kept), "--quiet"]) == 1
+    assert "tracker models import" in one_line(capsys)
+    write_face_model(library_path("mine"), model)
+    assert main(["view", str(take), "--save", str(kept), "--face-model", "builtin", "--quiet"]) == 1
+    assert "--face-model" in one_line(capsys)
+    assert main(["view", str(take), "--save", str(kept), "--quiet"]) == 0
+    (mesh,) = column(chunks(rerun, kept)["camera/faces/1/head/mesh"], "Mesh3D:vertex_positions")
+    np.testing.assert_allclose(mesh, model.vertices_head(face.identity, face.params), atol=1e-6)
 
 
 def test_a_take_without_its_video_has_no_picture(rerun, take, tmp_path) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from tracker.exporting import Format, Range
-    from tracker.face_model import FaceModel
     from tracker.recording import Take
 
 HELP = "turn takes into other formats: Live Link CSV, glTF, USD, BVH, FBX, Parquet, MCAP, and back"
@@ -184,7 +183,7 @@ def _export(take: Take, job: _Job, args: argparse.Namespace, wanted: Range) -> t
     side = job.format.side_file
     side_path = job.output.with_name(job.output.name + ".json")
     with whole(job.output) as path, whole(side_path) if side else nullcontext() as beside:
-        notes = write(performance, lambda: _load_model(take, args.face_model), path)
+        notes = write(performance, lambda: take.load_model(args.face_model), path)
         if side is not None and beside is not None:
             beside.write_bytes(side(performance))
     if len(performance.tracks) > 1 and job.format.name in ("livelink", "bvh"):
@@ -207,15 +206,6 @@ def _write_sound(take: Take, job: _Job, args: argparse.Namespace, wanted: Range)
     with whole(target) as path:
         write_sound(args.sound, performance, path)
     return f"sound in {target.name}"
-
-
-def _load_model(take: Take, name: str | None) -> FaceModel:
-    from tracker.face_model import load_face_model, load_named_model
-
-    if name is not None:
-        return load_face_model(name)
-    made_with = take.meta["model"]
-    return load_named_model(made_with["name"], made_with["sha256"])
 
 
 def _plan(args: argparse.Namespace) -> list[_Job]:

@@ -206,16 +206,13 @@ class _TakeSink:
         self._writer.write(to_frame_result(message.payload, schema, self._subscriber.identities))
 
     def _begin(self, schema: dict[str, Any]) -> TakeWriter:
-        from tracker.face_model import load_named_model
+        from tracker.face_model import load_told_model
+        from tracker.publishing.describe import check_stream_model
         from tracker.recording import open_writer
 
-        named, contents = schema["model"], schema.get("contents", {})
-        model = self._model or load_named_model(named["name"], named["sha256"])
-        if named["sha256"] != model.sha256:
-            raise PublishError(
-                f"the stream's face model is {named['name']} (sha256 {named['sha256'][:8]}), not {model.name} "
-                f"({model.sha256[:8]}): name its file with --face-model"
-            )
+        contents = schema.get("contents", {})
+        model = self._model or load_told_model(schema["model"])
+        check_stream_model(schema, model)
         return open_writer(
             self._args.save,
             model=model,

@@ -105,7 +105,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render; 0 when all went well, 130 after Ctrl-C."""
     _check(args)
-    from tracker.face_model import load_face_model, load_named_model
     from tracker.recording import read_take
     from tracker.rendering.appearance import APPEARANCE
     from tracker.rendering.tiles import MOST_TILES, Relighting, Tiles, parse_what
@@ -122,13 +121,9 @@ def run(args: argparse.Namespace) -> int:
 
         relightings = [Relighting(Path(name).stem, light_of(name)) for name in names]
     take = read_take(args.take)
-    made_with = take.meta["model"]
-    model = (
-        load_named_model(made_with["name"], made_with["sha256"])
-        if args.face_model is None
-        else load_face_model(args.face_model)
-    )
-    _check_take(take, model)
+    take.check_frames()
+    model = take.load_model(args.face_model)
+    _tell_version(take, model)
     revisit = None
     if relightings or any(kind in APPEARANCE for kind in kinds):
         from tracker.appearance.revisit import Revisit
@@ -349,11 +344,7 @@ def _check(args: argparse.Namespace) -> None:
                 raise ConfigError(f"-o {args.output} would replace its own input; choose another name")
 
 
-def _check_take(take: Take, model: FaceModel) -> None:
-    """Raise RecordingError for takes that cannot be drawn with this model."""
-    if not len(take):
-        raise RecordingError(f"{take.path} is empty: it has no frame")
-    take.check_model(model)
+def _tell_version(take: Take, model: FaceModel) -> None:
     if take.meta["model"]["sha256"] != model.sha256:
         _say(
             f"note: {take.path} was made with another version of '{model.name}'; the surface may sit differently than it did"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracker.cli.signals import ending_like_ctrl_c, stopping_on_signals
 from tracker.config import add_tracking_arguments, tracking_config
-from tracker.errors import ConfigError, PublishError
+from tracker.errors import ConfigError
 from tracker.publishing.config import DEFAULT_BIND, PublishConfig, parse_endpoint
 
 if TYPE_CHECKING:
@@ -160,11 +160,11 @@ def _show_take(args: argparse.Namespace, options: ViewOptions) -> None:
     from tracker.recording import read_take
     from tracker.view.display import Display
     from tracker.view.layout import Contents
-    from tracker.view.takes import check_model, show_take
+    from tracker.view.takes import show_take
 
     take = read_take(args.take)
-    model = _load_model(args.face_model)
-    check_model(take, model)
+    take.check_frames()
+    model = take.load_model(args.face_model)
     contents = Contents(args.video is not None, False, bool(take.meta.get("appearance")), live=False)
     with Display(options, model, contents) as display:
         _say_address(args, display.address)
@@ -176,14 +176,16 @@ def _show_take(args: argparse.Namespace, options: ViewOptions) -> None:
 
 
 def _show_stream(args: argparse.Namespace, options: ViewOptions) -> None:
+    from tracker.face_model import load_told_model
     from tracker.publishing.client import Subscriber
+    from tracker.publishing.describe import check_stream_model
 
     endpoint = parse_endpoint(args.connect or DEFAULT_BIND, "--connect")
-    model = _load_model(args.face_model)
     with ExitStack() as stack:
         subscriber = stack.enter_context(Subscriber(endpoint, curve_keys=args.curve_keys))
         schema = _wait_for_schema(args, subscriber, endpoint)
-        _check_schema(schema, model)
+        model = load_told_model(schema["model"], args.face_model)
+        check_stream_model(schema, model)
         display = stack.enter_context(_open_display(args, options, model, schema))
         _follow(args, subscriber, display, model)
 
@@ -195,15 +197,6 @@ def _wait_for_schema(args: argparse.Namespace, subscriber: Subscriber, endpoint:
             waiting = True
             _say(args, f"waiting for a tracker at {endpoint} (Ctrl-C leaves)")
     return subscriber.schema
-
-
-def _check_schema(schema: dict[str, Any], model: FaceModel) -> None:
-    theirs = schema["model"]
-    if theirs["sha256"] != model.sha256:
-        raise PublishError(
-            f"the stream's face model is {theirs['name']} (sha256 {theirs['sha256'][:8]}), not {model.name} "
-            f"({model.sha256[:8]}): name its file with --face-model"
-        )
 
 
 def _open_display(args: argparse.Namespace, options: ViewOptions, model: FaceModel, schema: dict[str, Any]) -> Display:
@@ -218,6 +211,7 @@ def _open_display(args: argparse.Namespace, options: ViewOptions, model: FaceMod
 def _follow(args: argparse.Namespace, subscriber: Subscriber, display: Display, model: FaceModel) -> None:
     """Show messages; frames that queued up meanwhile are left out."""
     from tracker.publishing import wire
+    from tracker.publishing.describe import check_stream_model
     from tracker.publishing.results import to_frame_result
     from tracker.view.layout import Contents
 
@@ -232,7 +226,7 @@ def _follow(args: argparse.Namespace, subscriber: Subscriber, display: Display, 
             elif message.topic == wire.TOPIC_STATUS:
                 display.log.status(message.payload)
             elif message.topic == wire.TOPIC_SCHEMA:
-                _check_schema(message.payload, model)
+                check_stream_model(message.payload, model)
                 if bool(message.payload.get("regions")) != appearance:
                     appearance = not appearance
                     display.arrange(Contents(False, True, appearance, live=True))
@@ -305,12 +299,6 @@ def _track(args: argparse.Namespace, options: ViewOptions) -> int:
         feed.status(status.to_message())
     _say(args, f"{status.frames} frames, {feed.shown} shown, capture to result p95 {status.latency_p95_ms:.1f} ms")
     return 130 if interrupted.is_set() and not ended else 0
-
-
-def _load_model(name: str) -> FaceModel:
-    from tracker.face_model import load_face_model
-
-    return load_face_model(name)
 
 
 def _say_address(args: argparse.Namespace, address: str | None) -> None:

@@ -12,9 +12,9 @@ from tracker.face_model.model import (
     Embedding,
     FaceModel,
 )  # fmt: skip
-from tracker.face_model.store import builtin_path, load_face_model, load_named_model, read_face_model
+from tracker.face_model.store import builtin_path, load_face_model, load_named_model, load_told_model, read_face_model
 
 __all__ = [
     "CONTROL_NAMES", "EYELID_CONTROLS", "EYE_LEFT", "EYE_RIGHT", "JAW", "JOINT_NAMES", "NECK", "ROOT", "Embedding", "FaceModel",
-    "builtin_path", "load_face_model", "load_named_model", "read_face_model",
+    "builtin_path", "load_face_model", "load_named_model", "load_told_model", "read_face_model",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -70,6 +71,19 @@ def load_named_model(name: str, sha256: str) -> FaceModel:
             "import it with `tracker models import` or name its file with --face-model"
         )
     return namesake
+
+
+def load_told_model(told: Mapping[str, Any], chosen: str | None = None) -> FaceModel:
+    """The model to read a take or a stream with: the one that was chosen, else the one that it tells of itself.
+
+    Args:
+        told: ``name`` and ``sha256`` of the model, as takes and schemas have them.
+        chosen: a name or path for ``load_face_model``, where the user gave one.
+
+    Raises:
+        FaceModelError: there is no such model here.
+    """
+    return load_named_model(told["name"], told["sha256"]) if chosen is None else load_face_model(chosen)
 
 
 @cache

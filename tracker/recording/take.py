@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tracker.camera import Camera
 from tracker.errors import RecordingError
 from tracker.face_model.model import FaceModel
+from tracker.face_model.store import load_told_model
 from tracker.recording.appearance import albedo_of, light_of, occlusion_of
 from tracker.recording.columns import NO_FACE, PARAM_COLUMNS, ColumnStore
 from tracker.recording.csv_take import read_csv
@@ -57,6 +58,25 @@ class Take:
 
     def __getitem__(self, key: str) -> Array:
         return self.arrays[key]
+
+    def check_frames(self) -> None:
+        """Raise ``RecordingError`` if the take has no frame."""
+        if not len(self):
+            raise RecordingError(f"{self.path} is empty: it has no frame")
+
+    def load_model(self, chosen: str | None = None) -> FaceModel:
+        """The face model whose parameters the take holds.
+
+        Args:
+            chosen: a name or path to use in place of the one that the take tells.
+
+        Raises:
+            FaceModelError: there is no such model here.
+            RecordingError: the take is not in the parameters of the chosen one.
+        """
+        model = load_told_model(self.meta["model"], chosen)
+        self.check_model(model)
+        return model
 
     def check_model(self, model: FaceModel) -> None:
         """Raise ``RecordingError`` unless the take is in the parameters of ``model``."""

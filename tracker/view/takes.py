@@ -7,18 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from tracker.errors import ConfigError, RecordingError
-from tracker.face_model import FaceModel
 from tracker.recording import Take
 from tracker.types import FrameResult
 from tracker.view.display import Display
 from tracker.view.picture import Picture, compress
-
-
-def check_model(take: Take, model: FaceModel) -> None:
-    """Raise ``RecordingError`` unless the take is in the parameters of ``model`` and has frames."""
-    if not len(take):
-        raise RecordingError(f"{take.path} is empty: it has no frame")
-    take.check_model(model)
 
 
 def show_take(
