@@ -1,12 +1,10 @@
 """PyTorch: exported programs (``.pt2``), with CUDA graphs on NVIDIA GPUs; the fallback on GPUs without TensorRT.
 
-The payload is the file that was given. An .onnx file is translated by the package onnx2pytorch each time it is loaded: what
-that makes computes paddings and shapes with tensors, which ``torch.export`` does not take.
+The payload is the file that was given; an .onnx file is translated (``engines.torch_onnx``) each time it is loaded.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +22,7 @@ from engines.errors import first_line
 from engines.header import METADATA_KEY, from_json
 from engines.model import Model, Port, read_model
 from engines.quiet import quiet
+from engines.torch_onnx import OnnxModule, translate
 
 _TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 _LOADED: WeakValueDictionary[str, Any] = WeakValueDictionary()
@@ -105,33 +104,11 @@ def build(job: BuildJob) -> Built:
         job.progress("translating, running once", None)
         try:
             with quiet(), torch.inference_mode():
-                _translated(payload, job.name, "cpu")(
-                    *(torch.zeros(s.shape, dtype=torch_type(s.dtype)) for s in inputs)
-                )
+                translate(payload, job.name)(*(torch.zeros(s.shape, dtype=torch_type(s.dtype)) for s in inputs))
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             raise EngineError(f"{job.name}: torch cannot run it ({first_line(error)})") from error
     outputs = tuple(port.with_rows(rows) for port in model.outputs)
     return Built(payload, device, inputs, outputs, {"kind": job.model.suffix.lstrip(".")})
-
-
-def _translated(content: bytes, name: str, device: str) -> Any:
-    """The module onnx2pytorch makes of an .onnx file."""
-    if importlib.util.find_spec("onnx2pytorch") is None:
-        raise EngineError(
-            f"{name}: torch runs .onnx files through the Python package onnx2pytorch: "
-            "pip install 'facestream-tracker[torch]' (or build from a .pt2 file)"
-        )
-    import onnx
-    from onnx2pytorch import ConvertModel
-
-    try:
-        with quiet():
-            module = ConvertModel(onnx.load_from_string(content), experimental=True).eval()
-    except Exception as error:  # it raises whatever its operators raise
-        raise EngineError(f"{name}: onnx2pytorch cannot translate it ({first_line(error)})") from error
-    # Integers are shapes and paddings: read on the CPU, they are no synchronisation while a CUDA graph is recorded.
-    module._apply(lambda tensor: tensor.to(device) if tensor.is_floating_point() else tensor)
-    return module
 
 
 def torch_type(dtype: Any) -> torch.dtype:
@@ -146,12 +123,12 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
     device = "cuda" if header.device == "cuda" else "cpu"
     if device == "cpu":
         torch.set_num_threads(threads)
-    key = f"{header.payload_sha256} {device}"
+    key = f"{header.payload_sha256} {device} {header.precision}"
     module = _LOADED.get(key)
     if module is None:
         try:
             module = (
-                _translated(payload, path.name, device)
+                _translated(payload, path.name, header.precision, device)
                 if header.notes.get("kind") == "onnx"
                 else _exported(payload, path.name, device)
             )
@@ -166,6 +143,12 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
     # fp32 is fp32: TF32 keeps ten bits, a quarter of a pixel at 256.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return TorchDeviceEngine(path, header, module, open_device())
+
+
+def _translated(payload: bytes, name: str, precision: str, device: str) -> OnnxModule:
+    module = translate(payload, name)
+    # On CPUs it is no gain: measured with the tracker's own encoder in bf16.
+    return (module.lower(_TYPES[precision]) if device == "cuda" and precision in _TYPES else module).to(device)
 
 
 def _exported(payload: bytes, name: str, device: str) -> Any:
@@ -203,7 +186,7 @@ class TorchEngine(Engine):
 def compute(module: Any, precision: str, place: str, given: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """A module's outputs, as float32 where it computed in less; ``place`` is ``cuda`` or ``cpu``."""
     kind = _TYPES.get(precision)
-    with nullcontext() if kind is None else torch.autocast(place, kind):
+    with nullcontext() if kind is None else torch.autocast(place, kind, cache_enabled=False):
         made = module(*given)
     made = made if isinstance(made, (tuple, list)) else (made,)
     return tuple(tensor.float() if tensor.dtype in _TYPES.values() else tensor for tensor in made)

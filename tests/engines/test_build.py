@@ -21,14 +21,12 @@ from tracker.cache import cache_dir as tracker_cache_dir
 UP_TO_8 = BatchProfile(1, 4, 8)
 
 
-# onnx2pytorch takes longer to import (torch, torchvision) than all of these tests to run.
+# torch takes longer to import than all of these tests to run.
 @pytest.fixture(params=["openvino", "onnxruntime", pytest.param("torch", marks=pytest.mark.slow)])
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     if not backend.installed(chosen):
         pytest.skip(f"backend {chosen} is not installed")
-    if chosen == "torch":
-        pytest.importorskip("onnx2pytorch", reason="torch runs .onnx files through onnx2pytorch")
     return chosen
 
 

@@ -38,8 +38,8 @@ def test_tensorrt_agrees_with_onnx_runtime() -> None:
 
 
 def test_torch_agrees_with_onnx_runtime() -> None:
-    for module in ("onnxruntime", "onnx2pytorch"):
-        pytest.importorskip(module, reason="not installed (extras: onnxruntime, torch)")
+    for module in ("onnxruntime", "torch"):
+        pytest.importorskip(module, reason="not installed (extras: engines, torch)")
     outcome = done(carry_out("torch", torch_check.engines))
     rows = [row for table in outcome.tables.values() for row in table]
     assert rows and all(row["px off ONNX Runtime fp32, most"] < 0.05 for row in rows)
