@@ -285,5 +285,7 @@ def test_a_use_that_is_not_offered(tmp_path: Path, cache: Path) -> None:
     node = onnx.helper.make_node("Resize", ["x", "", "", "c"], ["y0"], name="up", mode="cubic")
     file = tmp_path / "cubic.onnx"
     file.write_bytes(network([node], {"c": ints(2, 4, 8, 8)}, made=[2, 4, 8, 8]))
-    with pytest.raises(EngineError, match=r"cubic.onnx: torch cannot run it \(operator Resize \(node up\) with mode cubic"):
+    with pytest.raises(
+        EngineError, match=r"cubic.onnx: torch cannot run it \(operator Resize \(node up\) with mode cubic"
+    ):
         build_artifact(file, BuildOptions("torch", batch=BatchProfile(2, 2, 2)))
