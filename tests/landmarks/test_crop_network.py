@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from tracker.landmarks import create_encoder
 from tracker.landmarks.crop import Cropper, Roi
 from tracker.landmarks.crop_network import HostCrops
 from tracker.landmarks.encoder import BatchEncoder, encode_all
+from tracker.landmarks.light import LightEncoder
 from tracker.landmarks.mediapipe478 import MediaPipeEncoder
 
 PICTURE = Path(__file__).parents[2] / "docs" / "images" / "demo.jpg"
@@ -50,9 +52,10 @@ def test_a_network_is_fed_as_its_header_says(
     assert crops.last_crop_ms > 0
 
 
-def test_faces_at_once_are_those_one_by_one(picture: np.ndarray) -> None:
+@pytest.mark.parametrize("name", ["mediapipe", "light"])
+def test_faces_at_once_are_those_one_by_one(name: str, picture: np.ndarray) -> None:
     try:
-        encoder = create_encoder()
+        encoder = create_encoder(name)
     except NetworkAssetError as error:
         pytest.skip(str(error))
     assert isinstance(encoder, BatchEncoder)
@@ -66,6 +69,23 @@ def test_faces_at_once_are_those_one_by_one(picture: np.ndarray) -> None:
         if alone.arkit_hint is not None:
             assert np.array_equal(alone.arkit_hint, one.arkit_hint)
     assert encode_all(encoder, picture, []) == []
+
+
+def test_all_eyes_are_one_run(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        encoder = LightEncoder()
+    except NetworkAssetError as error:
+        pytest.skip(str(error))
+    crops: list[int] = []
+    run = HostCrops.run
+
+    def counted(self: HostCrops, image: np.ndarray, rois: list[Roi], mirrored: list[bool] | None = None) -> Any:
+        crops.append(len(rois))
+        return run(self, image, rois, mirrored)
+
+    monkeypatch.setattr(HostCrops, "run", counted)
+    assert len(encoder.encode_all(picture, ROIS)) == 3
+    assert crops == [3, 6]
 
 
 def test_the_onnx_form_gives_the_same_landmarks(picture: np.ndarray) -> None:

@@ -49,14 +49,19 @@ class CropNetwork(Protocol):
 
 
 def open_crop_network(
-    file: str, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto"
+    file: str,
+    *,
+    precision: Precision = "auto",
+    threads: int = 1,
+    engine: EngineName = "auto",
+    rows: int = MOST_CROPS,
 ) -> HostCrops | DeviceCrops:
-    """A network of the store that takes crops with values in 0..1.
+    """A network of the store that takes crops with values in 0..1, up to ``rows`` of them at once on a GPU.
 
     Raises:
         NetworkAssetError: as ``open_network``, or the GPU cannot be used.
     """
-    return crops_for(open_network(file, precision=precision, threads=threads, engine=engine, rows=MOST_CROPS))
+    return crops_for(open_network(file, precision=precision, threads=threads, engine=engine, rows=rows))
 
 
 def crops_for(engine: Engine) -> HostCrops | DeviceCrops:

@@ -6,6 +6,7 @@ no expression scores.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Final
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from tracker.config import EngineName, Precision
 from tracker.landmarks.crop import Roi, eye_roi
-from tracker.landmarks.crop_network import open_crop_network
+from tracker.landmarks.crop_network import MOST_CROPS, open_crop_network
 from tracker.landmarks.encoder import Encoded, sigmoid
 from tracker.landmarks.mediapipe478 import OUTER_EYE_CORNERS, POINTS, SET_NAME
 from tracker.landmarks.sigma import SigmaModel
@@ -59,21 +60,37 @@ class LightEncoder:
         # bf16 moves points by about 0.1 % of the crop: too much for the face's crop, little for an eye's.
         exact = "f32" if precision == "auto" else precision
         self._mesh = open_crop_network("face_landmark.tflite", precision=exact, threads=threads, engine=engine)
-        self._iris = open_crop_network("iris_landmark.tflite", precision=precision, threads=threads, engine=engine)
+        self._iris = open_crop_network(
+            "iris_landmark.tflite", precision=precision, threads=threads, engine=engine, rows=2 * MOST_CROPS
+        )
         self._sigma = sigma or SigmaModel.load("light")
         self.last_timing: dict[str, float] = {}
 
     def encode(self, image: ImageRGB, roi: Roi, scores: bool = True) -> Encoded:
         """See ``LandmarkEncoder.encode``."""
+        (encoded,) = self.encode_all(image, [roi], scores)
+        return encoded
+
+    def encode_all(self, image: ImageRGB, rois: Sequence[Roi], scores: bool = True) -> list[Encoded]:
+        """See ``BatchEncoder.encode_all``: one run for the faces, one for all their eyes."""
+        if not rois:
+            self.last_timing = {}
+            return []
         start = perf_counter()
-        (raw, presence_logit), gains = self._mesh.run(image, [roi])
-        presence = sigmoid(presence_logit.item())
-        points = np.empty((POINTS, 3), dtype=np.float32)
-        points[:MESH_POINTS] = roi.to_image(raw.reshape(MESH_POINTS, 3), FACE_CROP)
+        (raw, logits), gains = self._mesh.run(image, rois)
+        presences = [sigmoid(float(logit)) for logit in logits.reshape(-1)]
+        faces = np.empty((len(rois), POINTS, 3), dtype=np.float32)
+        for points, roi, mesh in zip(faces, rois, raw.reshape(len(rois), MESH_POINTS, 3), strict=True):
+            points[:MESH_POINTS] = roi.to_image(mesh, FACE_CROP)
         landmarked = perf_counter()
-        self._refine(image, points)
+        self._refine(image, faces)
         refined = perf_counter()
-        sigma = self._sigma.predict(points, roi, presence, float(gains[0]))
+        encoded = [
+            Encoded(
+                Landmarks(SET_NAME, points, self._sigma.predict(points, roi, presence, float(gain))), presence, None
+            )
+            for points, roi, presence, gain in zip(faces, rois, presences, gains, strict=True)
+        ]
         finished = perf_counter()
         self.last_timing = {
             "crop": self._mesh.last_crop_ms,
@@ -81,16 +98,20 @@ class LightEncoder:
             "irises": (refined - landmarked) * 1e3,
             "sigma": (finished - refined) * 1e3,
         }
-        return Encoded(Landmarks(SET_NAME, points, sigma), presence, None)
+        return encoded
 
-    def _refine(self, image: ImageRGB, points: Float32) -> None:
-        """Replace the eyes' contours and write the irises. The network knows right eyes; a left one is shown to it
-        mirrored.
+    def _refine(self, image: ImageRGB, faces: Float32) -> None:
+        """Replace the eyes' contours and write the irises of ``faces``, (N, 478, 3). The network knows right eyes; left ones
+        are shown to it mirrored.
         """
-        eyes = ((RIGHT_EYE, slice(468, 473), False), (LEFT_EYE, slice(473, 478), True))
-        rois = [eye_roi(points[contour[0], :2], points[contour[8], :2], flip) for contour, _, flip in eyes]
-        seen, _ = self._iris.run(image, rois, [flip for _, _, flip in eyes])
-        for row, ((contour, iris, flip), roi) in enumerate(zip(eyes, rois, strict=True)):
+        eyes = [
+            (points, contour, iris, flip)
+            for points in faces
+            for contour, iris, flip in ((RIGHT_EYE, slice(468, 473), False), (LEFT_EYE, slice(473, 478), True))
+        ]
+        rois = [eye_roi(points[contour[0], :2], points[contour[8], :2], flip) for points, contour, _, flip in eyes]
+        seen, _ = self._iris.run(image, rois, [flip for *_, flip in eyes])
+        for row, ((points, contour, iris, flip), roi) in enumerate(zip(eyes, rois, strict=True)):
             eye, centre_and_edge = (output[row].reshape(-1, 3) for output in seen)
             if flip:
                 eye = _mirrored(eye)
