@@ -28,7 +28,6 @@ _DARKEST: Final = LINEAR[4]
 _SAME_DIRECTION: Final = float(np.cos(np.radians(1.0)))
 _SAME_FACE: Final = 0.05
 """Change of any weight, or of the jaw's rotation in radians, that hides nothing new."""
-_SHAPING: Final = ("expression", "jaw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,8 @@ class Glimpses:
         towards /= max(float(np.linalg.norm(towards)), 1e-9)
         known = self._behind
         if known is not None and known.shape is shape and float(towards @ known.direction) > _SAME_DIRECTION:
-            moved = max(float(np.abs(getattr(known.params, part) - getattr(params, part)).max()) for part in _SHAPING)
-            if moved < _SAME_FACE:
+            opened = float(np.abs(known.params.jaw - params.jaw).max())
+            if max(opened, float(np.abs(known.params.expression - params.expression).max())) < _SAME_FACE:
                 return self._surface.see(shape, params, camera, known.hidden)
         seen = self._surface.see(shape, params, camera)
         self._behind = _Behind(shape, params, towards, seen.hidden)

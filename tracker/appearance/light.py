@@ -32,7 +32,7 @@ _FRESH: Final = 0.002
 """Information of that expectation, in shares of what the data say about an average term."""
 _HELD: Final = 0.3 / np.maximum(_SHAPE_SIGMA, 0.3)
 _MEDIAN_OF: Final = 256
-_DIAGONAL: Final = np.diag_indices(TERMS)
+_EXPECTED: Final = np.diag(_SHAPE_SIGMA**-2)
 
 
 def sh_basis(normals: Float32) -> Float32:
@@ -61,11 +61,11 @@ def solve_light(basis: Float32, irradiance: Float32, weight: Float32, previous: 
     weighted = basis * weight
     normal = (weighted @ basis.T).astype(np.float64)
     right = (weighted @ irradiance.T).astype(np.float64)
-    size = float(np.trace(normal)) / TERMS
-    normal[_DIAGONAL] += _FRESH * size / _SHAPE_SIGMA**2
+    size = float(normal.ravel()[:: TERMS + 1].sum()) / TERMS
+    normal += (_FRESH * size) * _EXPECTED
     if previous is not None:
         prior = hold * size * _HELD
-        normal[_DIAGONAL] += prior
+        normal.ravel()[:: TERMS + 1] += prior
         right += prior[:, None] * previous
     return np.asarray(np.linalg.solve(normal, right), np.float64)
 

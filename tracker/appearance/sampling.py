@@ -74,8 +74,8 @@ class Cutout:
         # remap wants integer pixel centres.
         x = (pixels[0] - np.float32(self.corner[0])) * np.float32(self.scale[0]) - np.float32(0.5)
         y = (pixels[1] - np.float32(self.corner[1])) * np.float32(self.scale[1]) - np.float32(0.5)
-        read = cv2.remap(values, x[:, None], y[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.ascontiguousarray(read[:, 0].T, np.float32)
+        read = cv2.remap(values, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.ascontiguousarray(read[0].T, np.float32)
 
 
 def cut_out(image: ImageRGB, pixels: Float32, spacing_px: float) -> Cutout:

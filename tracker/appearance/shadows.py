@@ -66,7 +66,12 @@ def turned(transfer: Float32, rotation: Float32) -> Float32:
 
 def sh_rotation(rotation: Float32) -> Float32:
     """(9, 9) that takes harmonics of order two, ``sh_basis`` of normals n, to those of ``rotation @ n``."""
-    matrix: Float32 = (sh_basis(rotation @ _PROBES) @ _FROM_PROBES).astype(np.float32)
+    matrix = np.zeros((9, 9), np.float32)
+    matrix[0, 0] = 1.0
+    matrix[1:4, 1:4] = rotation[_FIRST[:, None], _FIRST]
+    # Order two is quadratic in the normal: products of its entries turn by products of the rotation's.
+    products = (rotation[:, None, :, None] * rotation[None, :, None, :]).reshape(9, 9)
+    matrix[4:, 4:] = _SECOND @ products @ _FROM_SECOND
     return matrix
 
 
@@ -78,5 +83,16 @@ def _plane(direction: Float32) -> Float32:
     return np.stack([across, np.cross(direction, across)], axis=1).astype(np.float32)
 
 
-_PROBES: Final[Float32] = np.ascontiguousarray(even_directions(24).T, np.float32)
-_FROM_PROBES: Final = np.linalg.pinv(sh_basis(_PROBES).astype(np.float64))
+def _second_order() -> Float32:
+    """(5, 9) that takes the products of a normal's entries, n n^T, to its harmonics of order two."""
+    probes = even_directions(24).T
+    products = (probes[:, None] * probes[None]).reshape(9, -1)
+    harmonics = sh_basis(np.ascontiguousarray(probes, np.float32))[4:].astype(np.float64)
+    matrix: Float32 = (harmonics @ np.linalg.pinv(products)).astype(np.float32)
+    return matrix
+
+
+_FIRST: Final = np.array([1, 2, 0])
+"""Harmonics of order one are y, z, x."""
+_SECOND: Final = _second_order()
+_FROM_SECOND: Final = np.linalg.pinv(_SECOND.astype(np.float64)).astype(np.float32)

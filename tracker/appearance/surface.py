@@ -38,6 +38,8 @@ _JAW_M: Final = 0.02
 """... and what the jaw carries is moved by this much."""
 _CELL: Final = 1.6
 """Side of a depth cell in point spacings."""
+_SUBSET: Final = 8
+"""The typical depth is the median over every eighth point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class SeenSkin:
     points: Float32
     """(3, P) camera frame, metres."""
     normals: Float32
-    """(3, P) unit, camera axes."""
+    """(3, P) unit, head axes."""
     pixels: Float32
     """(2, P) continuous image points."""
     facing: Float32
@@ -59,14 +61,17 @@ class SeenSkin:
     hidden: NDArray[np.bool_]
     """(P,) behind other skin."""
     shadow: Float32
-    """(9, P) what the head's own shadows take from the light's harmonics, camera axes."""
+    """(9, P) what the head's own shadows take from the light's harmonics, head axes."""
+    rotation: Float32
+    """(3, 3) that takes head axes to camera axes."""
     spacing_px: float
     """Distance between neighbouring points in the picture, seen head-on."""
 
     def harmonics(self, index: NDArray[np.intp]) -> Float32:
-        """(9, M) the effect of each light term (``light``) on the points ``index`` (M,), shadows included."""
-        effect: Float32 = sh_basis(np.take(self.normals, index, axis=1)) + np.take(self.shadow, index, axis=1)
-        return effect
+        """(9, M) the effect of each light term (``light``), in camera axes, on the points ``index`` (M,), shadows included."""
+        effect = sh_basis(np.take(self.normals, index, axis=1))
+        effect += np.take(self.shadow, index, axis=1)
+        return turned(effect, self.rotation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +145,20 @@ class SkinSurface:
         """Points (3, P) in head axes, metres."""
         weights = self._weights(params)
         shift = self._expression @ weights
-        turns = {
-            NECK: matrix_from_rotvec(params.neck) - np.eye(3),
-            JAW: matrix_from_rotvec(params.jaw) - np.eye(3),
-            EYE_LEFT: matrix_from_rotvec(params.eyes[:3]) - np.eye(3),
-            EYE_RIGHT: matrix_from_rotvec(params.eyes[3:]) - np.eye(3),
-        }
+        rotvecs = {NECK: params.neck, JAW: params.jaw, EYE_LEFT: params.eyes[:3], EYE_RIGHT: params.eyes[3:]}
         if self._correctives is not None:
-            features = np.concatenate([turns[joint].ravel() for joint in (NECK, JAW, EYE_LEFT, EYE_RIGHT)])
-            shift = shift + self._correctives @ features.astype(np.float32)
+            features = np.concatenate([_turn(rotvec).ravel() for rotvec in rotvecs.values()])
+            shift = shift + self._correctives @ features
         joints = shape.joints
         if self._model.joint_expression is not None:
             joints = joints + self._model.joint_expression @ weights
         points: Float32 = shape.points + shift.reshape(3, -1)
         posed = points.copy()
         for joint, weight in self._moved.items():
-            if turns[joint].any():
-                posed += (turns[joint].astype(np.float32) @ (points - joints[joint][:, None])) * weight
-        if turns[NECK].any():
-            arm = posed - joints[NECK][:, None]
-            posed += (turns[NECK].astype(np.float32) @ arm) * self._carried
+            if rotvecs[joint].any():
+                posed += (_turn(rotvecs[joint]) @ (points - joints[joint][:, None])) * weight
+        if params.neck.any():
+            posed += (_turn(params.neck) @ (posed - joints[NECK][:, None])) * self._carried
         return posed
 
     def normals(self, points: Float32) -> tuple[Float32, Float32]:
@@ -188,8 +187,9 @@ class SkinSurface:
         rotation = matrix_from_rotvec(params.rotation).astype(np.float32)
         head = self.evaluate(shape, params)
         normals, area = self.normals(head)
-        normals = rotation @ normals
-        points = rotation @ head + np.asarray(params.translation, np.float32)[:, None]
+        translation = np.asarray(params.translation, np.float32)
+        from_camera = head + (rotation.T @ translation)[:, None]
+        points = rotation @ head + translation[:, None]
         depth = points[2]
         in_front = depth > _LEAST_DEPTH_M
         safe = np.maximum(depth, np.float32(_LEAST_DEPTH_M))
@@ -197,20 +197,21 @@ class SkinSurface:
         pixels *= np.float32(camera.focal_px)
         pixels[0] += np.float32(camera.cx)
         pixels[1] += np.float32(camera.cy)
-        distance = np.sqrt(points[0] ** 2 + points[1] ** 2 + points[2] ** 2)
-        facing = -(normals * points).sum(axis=0) / np.maximum(distance, 1e-6)
+        distance = np.sqrt(np.square(points).sum(axis=0))
+        facing = -(normals * from_camera).sum(axis=0) / np.maximum(distance, np.float32(1e-6))
         inside = (pixels[0] > 1.0) & (pixels[0] < camera.width - 1.0)
         inside &= (pixels[1] > 1.0) & (pixels[1] < camera.height - 1.0)
         visible = inside & in_front & (facing > _GRAZING)
-        spacing_px = self.points.spacing_m * camera.focal_px / max(float(np.median(safe)), _LEAST_DEPTH_M)
+        some = safe[::_SUBSET]
+        typical_m = float(np.partition(some, some.size // 2)[some.size // 2])
+        spacing_px = self.points.spacing_m * camera.focal_px / max(typical_m, _LEAST_DEPTH_M)
         if hidden is None:
             hidden = np.zeros(depth.shape, np.bool_)
             if visible.any():
                 hidden = _hidden(pixels, depth, facing, in_front, _CELL * spacing_px, _CELL * self.points.spacing_m)
         visible &= ~hidden
-        shadow = turned(self._shadow, rotation)
         stretch = np.log(area / shape.area)
-        return SeenSkin(points, normals, pixels, facing, visible, stretch, hidden, shadow, spacing_px)
+        return SeenSkin(points, normals, pixels, facing, visible, stretch, hidden, self._shadow, rotation, spacing_px)
 
 
 def _hidden(
@@ -231,6 +232,12 @@ def _hidden(
     slant = np.float32(cell_m) / np.maximum(facing, np.float32(_GRAZING))
     hidden: NDArray[np.bool_] = depth > buffer[cell] + np.float32(_HIDDEN_BEHIND_M) + slant
     return hidden
+
+
+def _turn(rotvec: NDArray[np.floating]) -> Float32:
+    """What a rotation changes (3, 3): its matrix less the identity."""
+    turn: Float32 = (matrix_from_rotvec(rotvec) - np.eye(3)).astype(np.float32)
+    return turn
 
 
 def _interpolate(corners: Int32, barycentric: Float32, values: NDArray[np.floating]) -> Float32:
