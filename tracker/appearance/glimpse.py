@@ -82,9 +82,13 @@ class Glimpses:
         """The frame is done with; its picture is let go."""
         self._last = None
 
+    def has(self, image: ImageRGB) -> bool:
+        """Whether the face has been looked at in this picture."""
+        return self._last is not None and self._last.image is image
+
     def __call__(self, image: ImageRGB, shape: SkinShape, params: FaceParams, camera: Camera) -> Glimpse | None:
         """The face of a shape in a state; None when too little of it is in the picture."""
-        last = self._last if self._last is not None and self._last.image is image else None
+        last = self._last if self.has(image) else None
         if last is not None and last.shape is shape and last.camera == camera and _same(last.params, params):
             return last.glimpse
         seen = self._see(shape, params, camera)

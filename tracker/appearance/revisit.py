@@ -17,7 +17,7 @@ class Revisit:
     """Faces of a take with albedo, light and occlusion at every point, given its video in order."""
 
     def __init__(self, take: Take, model: FaceModel) -> None:
-        self.stage = AppearanceStage(model)
+        self.stage = AppearanceStage(model, every_frame=True)
         self._recorded = take.header.regions is not None and "albedo_face_id" in take.arrays
         if self._recorded and (take.meta.get("settings") or {}).get("flame"):
             # Its albedo is at the points of the head that was fitted, not at those of the model it is given in.

@@ -50,6 +50,16 @@ _EVERY_FRAME: Final = 30
 """So many first frames all teach the skin; after them every second one."""
 _CARRIED_FRAMES: Final = 100.0
 """Of what another stream has taught, so much at most: make-up and beards change from day to day."""
+_KNOWN_FRAMES: Final = 60
+_REST_NS: Final = 45_000_000
+"""A face that nothing happens to is looked at again in the first frame that is so much later: every second one at 30 Hz."""
+_SAME_LIGHT: Final = 0.03
+"""Change of log irradiance between looks, as a root mean square, that is no change."""
+_MORE_COVER: Final = 0.02
+_MUCH_COVER: Final = 0.06
+"""By how much more of the skin may look covered than at the last look, and than usually ..."""
+_COVER_RATE: Final = 0.02
+"""... which is learned so fast."""
 _PUBLISH_EVERY: Final = 15
 _PUBLISH_CHANGE: Final = 0.01
 
@@ -92,6 +102,19 @@ class _Person:
     published_log: Float32 | None = None
     since_published: int = 0
     frames: int = 0
+    looked_ns: int = 0
+    """When the last frame that was explained was captured."""
+    covered: float = 0.0
+    usually_covered: float = 0.0
+    """Share of the skin that looked covered at the last look, and that usually does: glasses, a fringe."""
+    light_moved: float = np.inf
+    """Root mean square change of log irradiance between the last two looks."""
+    steady: bool = False
+    """Whether light and cover were at the last look what they were before."""
+    resting: tuple[Illumination, Occlusion] | None = None
+    """Of the last look."""
+    around: dict[str, Float32] = field(default_factory=dict)
+    """``landmark_occlusion`` of the last look."""
     fixed: bool = False
     """Whether the skin is not learned from frames any more."""
 
@@ -102,9 +125,11 @@ class AppearanceStage:
     Args:
         model: the face model that the faces are fitted with.
         count: skin points.
+        every_frame: look at every frame. Without it faces that nothing happens to keep light and cover for up to 45 ms.
     """
 
-    def __init__(self, model: FaceModel, count: int = POINT_COUNT) -> None:
+    def __init__(self, model: FaceModel, count: int = POINT_COUNT, *, every_frame: bool = False) -> None:
+        self._rests = not every_frame
         self.points: SkinPoints = place_points(model, count)
         self.surface = SkinSurface(model, self.points)
         self._model = model
@@ -164,6 +189,7 @@ class AppearanceStage:
         for person in self._people.values():
             person.light = None
             person.centre = None
+            person.steady = False
             person.occlusion.uncover()
 
     def reset(self) -> None:
@@ -183,9 +209,10 @@ class AppearanceStage:
             return None
         if set_name not in self._around:
             self._around[set_name] = _points_around(self._model, self.points, set_name)
-        index, weight = self._around[set_name]
-        covered: Float32 = np.einsum("lk,lk->l", person.occlusion.probability[index], weight)
-        return covered
+        if set_name not in person.around:
+            index, weight = self._around[set_name]
+            person.around[set_name] = np.einsum("lk,lk->l", person.occlusion.probability[index], weight)
+        return person.around[set_name]
 
     def covered_fraction(self, face_id: int) -> float:
         """Share of the visible skin of a face that was covered in its last frame, 0..1."""
@@ -193,6 +220,13 @@ class AppearanceStage:
         if person is None or person.last is None:
             return 0.0
         return float(person.occlusion.probability[person.last.index].mean())
+
+    def needs_look(self, face_id: int, t_capture_ns: int) -> bool:
+        """Whether a frame should be looked at for a face, because something happens to it or because the last look is over 45 ms
+        old. Frames that need no look may still have one.
+        """
+        person = self._people.get(face_id)
+        return person is None or not (self._rests and person.steady and 0 <= t_capture_ns - person.looked_ns < _REST_NS)
 
     def view(
         self, image: ImageRGB, face_id: int, params: FaceParams, identity: Float32, camera: Camera
@@ -207,8 +241,7 @@ class AppearanceStage:
         known = np.minimum(person.albedo.seen * 1.5, np.float32(1.0))
         if np.count_nonzero(known > 0.5) < LEAST_POINTS:
             return None
-        if not np.array_equal(person.shape.identity, identity):
-            person.shape = self.surface.shape(identity)
+        self._take_shape(person, identity)
         glimpse = person.glimpses(image, person.shape, params, camera)
         if glimpse is None:
             return None
@@ -238,19 +271,31 @@ class AppearanceStage:
 
     def _face(self, image: ImageRGB, face: Face, camera: Camera, t_capture_ns: int) -> Face:
         person = self._person(face, t_capture_ns)
+        if not self.needs_look(face.id, t_capture_ns) and not person.glimpses.has(image):
+            assert person.resting is not None
+            light, occlusion = person.resting
+            return replace(face, light=light, occlusion=occlusion, albedo=person.published)
         glimpse = person.glimpses(image, person.shape, face.raw, camera)
         explained = None if glimpse is None else self._explain(person, glimpse)
         if explained is None:
             person.light = None
             person.centre = None
+            person.steady = False
             return replace(face, albedo=person.published)
         probability = self._occlusion(person, explained)
         self._learn(person, explained, probability, face)
-        person.last = explained
-        light = self._light(person)
-        return replace(
-            face, light=light, occlusion=self._covered(person, explained, probability), albedo=self._published(person)
-        )
+        person.last, person.looked_ns = explained, t_capture_ns
+        light, occlusion = self._light(person), self._covered(person, explained, probability)
+        self._settle(person, occlusion.fraction)
+        person.resting = light, occlusion
+        return replace(face, light=light, occlusion=occlusion, albedo=self._published(person))
+
+    def _settle(self, person: _Person, covered: float) -> None:
+        """Judge whether anything happens to the face."""
+        as_before = covered < min(person.covered + _MORE_COVER, person.usually_covered + _MUCH_COVER)
+        person.steady = person.frames > _KNOWN_FRAMES and person.light_moved < _SAME_LIGHT and as_before
+        person.covered = covered
+        person.usually_covered += max(_COVER_RATE, 1.0 / (person.frames + 1)) * (covered - person.usually_covered)
 
     def _person(self, face: Face, t_capture_ns: int) -> _Person:
         person = self._people.get(face.id)
@@ -265,10 +310,14 @@ class AppearanceStage:
             if face.id in self._adopted:
                 self._give(person, *self._adopted[face.id])
             self._people[face.id] = person
-        elif not np.array_equal(person.shape.identity, face.identity):
-            person.shape = self.surface.shape(face.identity)
+        self._take_shape(person, face.identity)
         person.seen_ns = t_capture_ns
         return person
+
+    def _take_shape(self, person: _Person, identity: Float32) -> None:
+        known = person.shape.identity
+        if known is not identity and not np.array_equal(known, identity):
+            person.shape = self.surface.shape(identity)
 
     def _give(self, person: _Person, skin: LearnedSkin, fixed: bool) -> None:
         log = np.ascontiguousarray(np.log(skin.reflectance).T)
@@ -298,6 +347,7 @@ class AppearanceStage:
         trust = np.minimum(seen.facing[index] * 2.0, 1.0) * (1.0 - occlusion.probability[index]) * (usual / variance)
         heavy = 1.0 / (np.float32(3.0 * _TAIL) * variance)
         light = person.light
+        person.light_moved = np.inf
         if light is None:
             level = np.float32((LUMA @ unlit).mean())
             weight = trust / level**2
@@ -314,6 +364,8 @@ class AppearanceStage:
             irradiance = _at_least(solved.astype(np.float32).T @ basis)
             residual = log_unlit - np.log(irradiance)
             weight = trust / (np.square(LUMA @ irradiance) * (1.0 + np.square(residual).sum(axis=0) * heavy))
+        if person.light is not None:
+            person.light_moved = float(np.sqrt(np.square(residual - off).mean()))
         person.light = solved
         return Explained(
             seen, glimpse.cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance
@@ -322,6 +374,7 @@ class AppearanceStage:
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
         index, albedo = explained.index, person.albedo
         noise = np.square(np.float32(_CODE_STEP) / (LUMA @ explained.predicted))
+        person.around.clear()
         slant = 1.0 / np.maximum(explained.seen.facing[index], np.float32(_GRAZING)) - 1.0
         noise += np.square(np.minimum(np.float32(_SLANTED) * slant, np.float32(_MOST_SLANTED)))
         return person.occlusion.observe(

@@ -71,6 +71,12 @@ class HeldExpression:
         """Nothing is held."""
         self._calm = None
 
+    def follow(self, expression: Float32) -> None:
+        """Take in the expression (Ne,) of a frame in which nothing is in front of the face."""
+        if self._calm is None:
+            self._calm = expression.copy()
+        self._calm += np.float32(_CALM_RATE) * (expression - self._calm)
+
     def __call__(self, expression: Float32, covered: Float32 | None, doubt: float) -> Float32:
         """The expression (Ne,) to believe, of a fit whose landmarks (L,) were covered with probabilities ``covered``.
 

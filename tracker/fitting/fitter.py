@@ -150,6 +150,8 @@ class FaceFitter:
             self._held.reset()
         if cold or look is None:
             self._doubt = 0.0
+            if covering is not None:
+                self._held.follow(state.expression)
         else:
             state = self._refined(solution, covering, look, before, camera, width)
         self._state, self._camera = state, camera
@@ -176,6 +178,11 @@ class FaceFitter:
             else self._mapped.arkit(state.expression, observation.arkit_hint, self._rest.levels),
             doubt=self._doubt,
         )
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the picture confirmed the landmarks when it was last asked, so that it need not be asked in every frame."""
+        return self._doubt == 0.0 and self._picture.is_calm
 
     @property
     def shape(self) -> Float32:
@@ -240,7 +247,7 @@ class FaceFitter:
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
         if landmarks.visibility is not None:
             precision = lowered(precision, 1.0 - landmarks.visibility[order])
-        if covering is not None:
+        if covering is not None and self._doubt > 0.0:
             precision = lowered(precision, gated(covering.landmarks[order], self._doubt))
         if self._mapped is None:
             mean, sigma = self._prior.given(observation.arkit_hint, self._rest.levels)

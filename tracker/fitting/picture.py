@@ -40,6 +40,8 @@ class PictureConfig:
     """In doubt, against what is remembered: smaller errors, but hands and expressions make many points err together."""
     always: bool = False
     """Refine every pose, not only those in doubt: the raw fit gets steadier, and a little different."""
+    calm_margin: float = 0.05
+    """With an explained share no farther below the usual one the picture need not be asked again at once."""
     usual_rate: float = 0.05
     """Share of a frame in what is usual."""
     doubt_from: float = 0.08
@@ -95,10 +97,16 @@ class PictureFit:
     def reset(self) -> None:
         """Another person, or the same one after a gap."""
         self._usual: float | None = None
+        self._calm = False
         self._memory.forget()
         self._bias = np.zeros(POSE)
         self._covered = 0.0
         self._motion = np.zeros(POSE)
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the picture confirmed the landmarks as it usually does when it was last asked."""
+        return self._calm and not self._config.always
 
     def refine(
         self,
@@ -122,6 +130,7 @@ class PictureFit:
         config, state = self._config, solution.state
         view = look(state)
         explained = None if view is None else explained_share(view, config.photometric)
+        self._calm = False
         if view is None or explained is None:
             return Refined(state, 0.0, 0.0)
         doubt = self._doubt(explained, covered)
@@ -210,6 +219,7 @@ class PictureFit:
         if self._usual is None:
             self._usual = explained
         wary = min(max((covered - config.wary_share) / config.wary_span, 0.0), 1.0)
+        self._calm = explained > self._usual - config.calm_margin
         missing = self._usual - explained - config.doubt_from + wary * (config.doubt_from - config.wary_from)
         doubt = min(max(missing / config.doubt_span, 0.0), 1.0)
         # A face that came to look different for good (new light, a beard taken for an object) becomes the usual one.

@@ -37,6 +37,10 @@ class KnownSkin(Protocol):
         """Probability (N,) that each landmark was covered in the last frame."""
         ...
 
+    def needs_look(self, face_id: int, t_capture_ns: int) -> bool:
+        """Whether a frame should be asked, by what was seen of the face so far."""
+        ...
+
     def covered_fraction(self, face_id: int) -> float:
         """Share of the visible skin that was covered in the last frame."""
         ...
@@ -186,7 +190,7 @@ class FitStage:
         person.seen_ns, person.seen_call = t_capture_ns, self._calls
         enrolled, reopened = person.fitter.enrolment is not None, person.fitter.reopened
         try:
-            fitted, covering = self._fitted(person.fitter, seen, camera, image)
+            fitted, covering = self._fitted(person.fitter, seen, camera, t_capture_ns, image)
         except np.linalg.LinAlgError:
             fitted, covering = None, None
         if person.fitter.reopened > reopened:
@@ -208,7 +212,7 @@ class FitStage:
         return self._assemble(seen, fitted, replace(smooth, expression=smooth.expression[:count]), arkit)
 
     def _fitted(
-        self, fitter: FaceFitter, seen: FaceObservation, camera: Camera, image: ImageRGB | None
+        self, fitter: FaceFitter, seen: FaceObservation, camera: Camera, t_capture_ns: int, image: ImageRGB | None
     ) -> tuple[FittedFace, Covering | None]:
         skin = self._skin
         if skin is None or image is None:
@@ -217,6 +221,8 @@ class FitStage:
         if hidden is None:
             return fitter.fit(seen, camera), None
         covering = Covering(hidden, skin.covered_fraction(seen.face_id))
+        if fitter.is_calm and not skin.needs_look(seen.face_id, t_capture_ns):
+            return fitter.fit(seen, camera, covering), covering
 
         def look(state: FitState) -> SkinView | None:
             return skin.view(image, seen.face_id, self._params(state), fitter.shape, camera)
