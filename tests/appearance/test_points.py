@@ -61,7 +61,7 @@ def test_points_follow_the_mesh(model: FaceModel, points: SkinPoints) -> None:
     assert np.abs(seen.points - wanted).max() < 5e-4
     assert np.abs(seen.points - wanted).mean() < 2e-5
     normals = np.einsum("pc,pcd->dp", points.barycentric, vertex_normals(mesh, model.faces)[points.corners])
-    agreement = (normals / np.linalg.norm(normals, axis=0) * seen.normals).sum(axis=0)
+    agreement = (normals / np.linalg.norm(normals, axis=0) * (seen.rotation @ seen.normals)).sum(axis=0)
     assert np.median(agreement) > 0.98
 
 

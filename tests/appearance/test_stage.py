@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -209,3 +210,40 @@ def test_a_cut_keeps_the_skin_and_takes_the_new_light_at_once(
     assert before.albedo is not None and after.albedo is not None and after.occlusion is not None
     assert after.occlusion.fraction < 0.05
     assert np.abs(after.albedo.points - before.albedo.points).max() < 0.02
+
+
+def looked_at(faces: list[Face]) -> list[bool]:
+    """Whether what covers each face but the first was judged anew."""
+    return [face.occlusion is not before.occlusion for before, face in pairwise(faces)]
+
+
+def test_a_face_that_nothing_happens_to_rests_every_second_frame_and_wakes(stage: AppearanceStage) -> None:
+    plain = lit_picture(DAY)
+    faces = follow(stage, [plain] * 80)
+    looks = looked_at(faces)
+    assert all(looks[:60])
+    assert sorted(looks[-2:]) == [False, True]
+    last = 79 * 33_000_000 + (0 if looks[-1] else -33_000_000)
+    assert not stage.needs_look(1, last + 33_000_000)
+    assert stage.needs_look(1, last + 50_000_000) and stage.needs_look(1, last - 1) and stage.needs_look(2, last)
+    dark = lit_picture(DAY * np.float32(0.8))
+    woken = [stage.process(dark, (face_of(),), CAMERA, last + step * 66_000_000)[0] for step in (1, 2)]
+    assert woken[0].light is not None and faces[-1].light is not None
+    assert woken[0].light.exposure == pytest.approx(0.8 * faces[-1].light.exposure, rel=0.05)
+    stage.process(plain, (face_of(),), CAMERA, last + 3 * 66_000_000)
+    assert stage.needs_look(1, last + 3 * 66_000_000 + 1)
+
+
+def test_a_face_with_something_new_before_it_does_not_rest(stage: AppearanceStage) -> None:
+    plain = lit_picture(DAY)
+    follow(stage, [plain] * 70)
+    covered = plain.copy()
+    covered[150:206, 110:210] = (30, 60, 120)
+    for index in range(2):
+        stage.process(covered, (face_of(),), CAMERA, 3_000_000_000 + index * 66_000_000)
+    assert stage.needs_look(1, 3_067_000_000)
+
+
+def test_every_frame_is_looked_at_where_that_is_wanted() -> None:
+    stage = AppearanceStage(load_face_model(), every_frame=True)
+    assert all(looked_at(follow(stage, [lit_picture(DAY)] * 70)))

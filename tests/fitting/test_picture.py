@@ -174,3 +174,26 @@ def test_the_picture_steadies_when_it_always_has_a_say(skin: AppearanceStage) ->
     with_picture, alone = follow(fit_stage(skin, always=True), skin, frames), follow(fit_stage(None), None, frames)
     on, off = (np.std([face.raw.translation[0] for face in faces[15:]]) for faces in (with_picture, alone))
     assert on < 0.7 * off
+
+
+def test_a_calm_face_is_asked_about_in_every_second_frame(
+    skin: AppearanceStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skin.reset()
+    asked: list[int] = []
+    view = skin.view
+    monkeypatch.setattr(skin, "view", lambda *args: (asked.append(len(asked)), view(*args))[1])
+    stage = fit_stage(skin)
+    frames = [(observation(), picture())] * 80
+    follow(stage, skin, frames)
+    # The first frame has no skin to ask about; then all of the first sixty, and from then on every second.
+    assert 65 <= len(asked) <= 75
+
+
+def test_a_hand_that_comes_while_a_face_rests_is_noticed_a_frame_later(skin: AppearanceStage) -> None:
+    skin.reset()
+    frames = [(observation(), picture())] * 71 + [(observation(dragged_px=4.0), with_hand(picture()))] * 6
+    with_picture = follow(fit_stage(skin), skin, frames)[-1]
+    alone = follow(fit_stage(None), None, frames)[-1]
+    off, on = (abs(float(face.raw.translation[0])) for face in (alone, with_picture))
+    assert on < 0.6 * off

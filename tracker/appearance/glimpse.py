@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance.light import floored, middle
 from tracker.appearance.sampling import Cutout, cut_out, is_unclipped
 from tracker.appearance.surface import SeenSkin, SkinShape, SkinSurface
 from tracker.camera import Camera
@@ -31,6 +32,25 @@ _SAME_FACE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class UnderLight:
+    """What M points show beside what an albedo under a light would."""
+
+    log_unlit: Float32
+    """(3, M) log colour less log albedo."""
+    irradiance: Float32
+    """(3, M); 1 without a light."""
+    off: Float32
+    """(3, M) the former less the log of the latter."""
+    away: Float32
+    """(M,) squared distance of ``off`` from its median."""
+
+    def part(self, chosen: NDArray[np.intp]) -> UnderLight:
+        """Some of the points."""
+        parts = (np.take(values, chosen, axis=-1) for values in (self.log_unlit, self.irradiance, self.off, self.away))
+        return UnderLight(*parts)
+
+
+@dataclass(slots=True)
 class Glimpse:
     """The M visible skin points of a face in a picture."""
 
@@ -49,6 +69,23 @@ class Glimpse:
     """(M,) neither black nor white."""
     basis: Float32
     """(9, M) effect of each light term."""
+    _under: tuple[Float32, Float64 | None, UnderLight] | None = None
+
+    def under(self, log_albedo: Float32, light: Float64 | None) -> UnderLight:
+        """The points beside log reflectance (3, P) under a light (9, 3); the answer is kept while the same is asked."""
+        known = self._under
+        if known is not None and known[0] is log_albedo and known[1] is light:
+            return known[2]
+        log_unlit = self.log_colour - np.take(log_albedo, self.index, axis=1)
+        if light is None:
+            irradiance = np.ones_like(log_unlit)
+            off = log_unlit
+        else:
+            irradiance = floored(light.astype(np.float32).T @ self.basis)
+            off = log_unlit - np.log(irradiance)
+        under = UnderLight(log_unlit, irradiance, off, np.square(off - middle(off)).sum(axis=0))
+        self._under = log_albedo, light, under
+        return under
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ _FRESH: Final = 0.002
 """Information of that expectation, in shares of what the data say about an average term."""
 _HELD: Final = 0.3 / np.maximum(_SHAPE_SIGMA, 0.3)
 _MEDIAN_OF: Final = 256
+_LEAST_IRRADIANCE: Final = 0.06
+"""Of the mean; nothing on a face is darker than that for want of light alone."""
 _EXPECTED: Final = np.diag(_SHAPE_SIGMA**-2)
 
 
@@ -75,6 +77,13 @@ def middle(values: Float32) -> Float32:
     some = values[:, :: max(1, values.shape[1] // _MEDIAN_OF)]
     half = some.shape[1] // 2
     return np.partition(some, half, axis=1)[:, half : half + 1]
+
+
+def floored(irradiance: Float32) -> Float32:
+    """Irradiance (3, M) without the dark where harmonics undershoot."""
+    floor = irradiance.mean(axis=1, keepdims=True) * np.float32(_LEAST_IRRADIANCE)
+    lifted: Float32 = np.maximum(irradiance, np.maximum(floor, np.float32(1e-4)))
+    return lifted
 
 
 def exposure_of(sh: NDArray[np.floating]) -> float:

@@ -39,7 +39,11 @@ _MISPLACED: Final = 0.6
 _FOLD_LUMINANCE, _FOLD_DETAIL = 0.6, 0.5
 """Change of log luminance, and of its detail, per log stretch: folds of a smile, a chin pulled smooth."""
 _MOST_STRETCH: Final = 0.4
-_EVIDENCE_LIMIT: Final = 8.0
+_EVIDENCE_LIMIT: Final = np.float32(8.0)
+_SPREAD_LUMINANCE, _SPREAD_COLOUR = (
+    np.array([[0.0], [_THING[axis] ** 2], [_HAND[axis] ** 2]], np.float32) for axis in (0, 1)
+)
+"""(3, 1) variances that skin, a thing and a hand have beyond skin's."""
 USUAL_LUMINANCE, _USUAL_COLOUR, USUAL_DETAIL = 0.07, 0.03, 0.035
 """Standard deviation of what is not known yet."""
 _OTHER_DETAIL: Final = 0.11
@@ -100,13 +104,11 @@ class OcclusionField:
         unknown = known_badly + np.float32(_FOLD_LUMINANCE**2) * folded
         usual = self.variance[index]
         usual *= self._frame_scale(squared, usual + unknown)
-        variance_l = usual + unknown
-        variance_c = np.float32(self.colour_scale**2) + np.float32(0.15) * unknown
-        skin = _surprise(squared, colour, variance_l, variance_c)
-        thing = _surprise(squared, colour, variance_l + _f32(_THING[0] ** 2), variance_c + _f32(_THING[1] ** 2))
-        hand = _surprise(squared, colour, variance_l + _f32(_HAND[0] ** 2), variance_c + _f32(_HAND[1] ** 2))
+        variance_l = usual + unknown + _SPREAD_LUMINANCE
+        variance_c = np.float32(self.colour_scale**2) + np.float32(0.15) * unknown + _SPREAD_COLOUR
+        skin, thing, hand = _surprise(squared, colour, variance_l, variance_c)
         evidence = (skin - np.minimum(thing, hand)) * np.float32(_TEMPER)
-        np.clip(evidence, -_EVIDENCE_LIMIT, _EVIDENCE_LIMIT, out=evidence)
+        np.minimum(np.maximum(evidence, -_EVIDENCE_LIMIT, out=evidence), _EVIDENCE_LIMIT, out=evidence)
         detail = self._detail(index, luminance)
         neighbours = np.take(self._neighbours, index, axis=1)
         evidence += self._detail_evidence(index, neighbours, detail, known_badly + np.float32(_FOLD_DETAIL**2) * folded)
@@ -134,8 +136,7 @@ class OcclusionField:
         ratio = (np.take(ratio, neighbours).sum(axis=0) + ratio[index]) / np.float32(1.0 + len(neighbours))
         spread = usual / (usual + _f32(_OTHER_DETAIL**2))
         evidence = np.float32(0.5 * _DETAIL_POINTS) * (np.log(spread) + ratio * (1.0 - spread))
-        clipped: Float32 = np.clip(evidence, *_DETAIL_EVIDENCE)
-        return clipped
+        return _between(evidence, _DETAIL_EVIDENCE)
 
     def _frame_scale(self, squared: Float32, variance: Float32) -> np.float32:
         """By how much this frame's misfit as a whole exceeds the usual variance."""
@@ -160,19 +161,25 @@ class OcclusionField:
     ) -> None:
         share = np.float32(_LEARNED_PER_FRAME) * np.square(np.float32(1.0) - probability)
         before = self.variance[index]
-        self.variance[index] = np.clip(before + share * (squared - before), *_VARIANCE_RANGE)
+        self.variance[index] = _between(before + share * (squared - before), _VARIANCE_RANGE)
         before = self.detail_variance[index]
-        self.detail_variance[index] = np.clip(before + share * (detail - before), *_DETAIL_RANGE)
+        self.detail_variance[index] = _between(before + share * (detail - before), _DETAIL_RANGE)
         trusted = colour[::_SUBSET][probability[::_SUBSET] < 0.5]
         if trusted.size < _LEAST_POINTS:
             return
         # The median of two squared normals of variance v is 2 ln 2 v.
         of_colour = float(np.sqrt(np.partition(trusted, trusted.size // 2)[trusted.size // 2] / (2.0 * np.log(2.0))))
-        self.colour_scale += _LEARNED_PER_FRAME * (float(np.clip(of_colour, *_COLOUR_RANGE)) - self.colour_scale)
+        of_colour = min(max(of_colour, _COLOUR_RANGE[0]), _COLOUR_RANGE[1])
+        self.colour_scale += _LEARNED_PER_FRAME * (of_colour - self.colour_scale)
 
 
 def _f32(value: float) -> np.float32:
     return np.float32(value)
+
+
+def _between(values: Float32, limits: tuple[float, float]) -> Float32:
+    clipped: Float32 = np.minimum(np.maximum(values, np.float32(limits[0])), np.float32(limits[1]))
+    return clipped
 
 
 def _surprise(squared: Float32, colour: Float32, variance_l: Float32, variance_c: Float32) -> Float32:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tracker.appearance.albedo import AlbedoBelief
 from tracker.appearance.glimpse import LEAST_POINTS, Glimpse, Glimpses
 from tracker.appearance.learned import LearnedSkin
-from tracker.appearance.light import LUMA, exposure_of, middle, solve_light, white_balance_of
+from tracker.appearance.light import LUMA, exposure_of, floored, solve_light, white_balance_of
 from tracker.appearance.occlusion import OcclusionField
 from tracker.appearance.points import POINT_COUNT, SkinPoints, place_points
 from tracker.appearance.sampling import Cutout
@@ -37,8 +37,6 @@ _SLANTED, _MOST_SLANTED = 0.06, 0.5
 _FRESH_SOLVES, _RESUMED_SOLVES = 4, 1
 """Reweighted solves for the light, without and with the light of a frame ago to start from."""
 _FIRST_SWEEPS: Final = 8
-_LEAST_IRRADIANCE: Final = 0.06
-"""Of the mean; nothing on a face is darker than that for want of light alone."""
 _TAIL: Final = 5.0
 _LEAK: Final = 0.02
 """Even what looks covered teaches this much: a beard taken for an object becomes skin after some seconds."""
@@ -47,7 +45,10 @@ _GOOD_FIT: Final = 0.012
 _AROUND: Final = 6
 """Skin points that speak for a landmark."""
 _EVERY_FRAME: Final = 30
-"""So many first frames all teach the skin; after them every second one."""
+_TEACH_NS: Final = 45_000_000
+_TEACH_KNOWN_NS: Final = 110_000_000
+"""So many first frames all teach the skin, then every second one at 30 Hz, and a skin that is known every fourth: neighbouring
+frames say the same."""
 _CARRIED_FRAMES: Final = 100.0
 """Of what another stream has taught, so much at most: make-up and beards change from day to day."""
 _KNOWN_FRAMES: Final = 60
@@ -103,7 +104,8 @@ class _Person:
     since_published: int = 0
     frames: int = 0
     looked_ns: int = 0
-    """When the last frame that was explained was captured."""
+    taught_ns: int = 0
+    """When the last frames that were explained and that taught something about the skin were captured."""
     covered: float = 0.0
     usually_covered: float = 0.0
     """Share of the skin that looked covered at the last look, and that usually does: glasses, a fringe."""
@@ -283,7 +285,7 @@ class AppearanceStage:
             person.steady = False
             return replace(face, albedo=person.published)
         probability = self._occlusion(person, explained)
-        self._learn(person, explained, probability, face)
+        self._learn(person, explained, probability, face, t_capture_ns)
         person.last, person.looked_ns = explained, t_capture_ns
         light, occlusion = self._light(person), self._covered(person, explained, probability)
         self._settle(person, occlusion.fraction)
@@ -330,46 +332,38 @@ class AppearanceStage:
         person.fixed = fixed
 
     def _explain(self, person: _Person, glimpse: Glimpse) -> Explained | None:
-        index, colour, log_colour, basis = glimpse.index, glimpse.colour, glimpse.log_colour, glimpse.basis
         unclipped = np.flatnonzero(glimpse.unclipped)
         if unclipped.size < LEAST_POINTS:
             return None
+        seen, index, colour, basis = glimpse.seen, glimpse.index, glimpse.colour, glimpse.basis
+        albedo, occlusion, light = person.albedo, person.occlusion, person.light
+        before = glimpse.under(albedo.log, light)
         if unclipped.size < index.size:
-            index = index[unclipped]
-            colour, log_colour, basis = (np.take(part, unclipped, axis=1) for part in (colour, log_colour, basis))
-        seen = glimpse.seen
-        albedo, occlusion = person.albedo, person.occlusion
-        log_albedo = np.take(albedo.log, index, axis=1)
-        log_unlit = log_colour - log_albedo
-        unlit = np.exp(log_unlit)
+            index, before = index[unclipped], before.part(unclipped)
+            colour, basis = np.take(colour, unclipped, axis=1), np.take(basis, unclipped, axis=1)
+        unlit = np.exp(before.log_unlit)
         usual = occlusion.variance[index]
         variance = usual + albedo.variance[index] + np.float32(0.36) * albedo.edge[index]
         trust = np.minimum(seen.facing[index] * 2.0, 1.0) * (1.0 - occlusion.probability[index]) * (usual / variance)
         heavy = 1.0 / (np.float32(3.0 * _TAIL) * variance)
-        light = person.light
-        person.light_moved = np.inf
-        if light is None:
-            level = np.float32((LUMA @ unlit).mean())
-            weight = trust / level**2
-        else:
-            # A step of exposure or white balance moves the whole prior, at once.
-            irradiance = _at_least(light.astype(np.float32).T @ basis)
-            off = log_unlit - np.log(irradiance)
-            away = np.square(off - middle(off)).sum(axis=0)
+        irradiance, residual, away = before.irradiance, before.off, before.away
+        weight = trust
+        if light is not None:
             weight = trust / (1.0 + away * heavy)
-            light = light * np.exp((off @ weight) / weight.sum())
-            weight /= np.square(LUMA @ irradiance)
-        for _ in range(_RESUMED_SOLVES if light is not None else _FRESH_SOLVES):
+            # A step of exposure or white balance moves the whole prior, at once.
+            light = light * np.exp((residual @ weight) / weight.sum())
+            weight = weight / np.square(LUMA @ irradiance)
+        for sweep in range(_FRESH_SOLVES if light is None else _RESUMED_SOLVES):
+            if sweep:
+                away = np.square(residual).sum(axis=0)
+                weight = trust / (np.square(LUMA @ irradiance) * (1.0 + away * heavy))
             solved = solve_light(basis, unlit, weight, light, _HOLD)
-            irradiance = _at_least(solved.astype(np.float32).T @ basis)
-            residual = log_unlit - np.log(irradiance)
-            weight = trust / (np.square(LUMA @ irradiance) * (1.0 + np.square(residual).sum(axis=0) * heavy))
-        if person.light is not None:
-            person.light_moved = float(np.sqrt(np.square(residual - off).mean()))
+            irradiance = floored(solved.astype(np.float32).T @ basis)
+            residual = before.log_unlit - np.log(irradiance)
+        person.light_moved = np.inf if light is None else float(np.sqrt(np.square(residual - before.off).mean()))
         person.light = solved
-        return Explained(
-            seen, glimpse.cutout, index, colour, irradiance, np.exp(log_albedo) * irradiance, residual, variance
-        )
+        predicted = colour * np.exp(-residual)
+        return Explained(seen, glimpse.cutout, index, colour, irradiance, predicted, residual, variance)
 
     def _occlusion(self, person: _Person, explained: Explained) -> Float32:
         index, albedo = explained.index, person.albedo
@@ -385,7 +379,9 @@ class AppearanceStage:
             explained.seen.stretch[index],
         )
 
-    def _learn(self, person: _Person, explained: Explained, probability: Float32, face: Face) -> None:
+    def _learn(
+        self, person: _Person, explained: Explained, probability: Float32, face: Face, t_capture_ns: int
+    ) -> None:
         seen, index, albedo = explained.seen, explained.index, person.albedo
         if person.fixed:
             return
@@ -403,9 +399,10 @@ class AppearanceStage:
                 unlit = np.log(explained.irradiance[:, bare]) + explained.residual[:, bare]
                 person.tone.observe(unlit.mean(axis=1))
         person.frames += 1
-        if person.frames > _EVERY_FRAME and person.frames % 2:
-            # Neighbouring frames say the same; the frame saved pays for the rest.
+        pause_ns = _TEACH_KNOWN_NS if person.frames > _KNOWN_FRAMES else _TEACH_NS
+        if person.frames > _EVERY_FRAME and 0 <= t_capture_ns - person.taught_ns < pause_ns:
             return
+        person.taught_ns = t_capture_ns
         log_albedo = explained.residual + np.take(albedo.log, index, axis=1)
         albedo.learn(index, log_albedo, view * (free * free + _LEAK) * np.float32(quality))
         albedo.reconcile(1 if person.published is not None else _FIRST_SWEEPS)
@@ -444,13 +441,6 @@ class AppearanceStage:
             coverage=float((known > 0.5).mean()),
             version=version,
         )
-
-
-def _at_least(irradiance: Float32) -> Float32:
-    """Irradiance (3, M) without the dark where harmonics undershoot."""
-    floor = irradiance.mean(axis=1, keepdims=True) * np.float32(_LEAST_IRRADIANCE)
-    floored: Float32 = np.maximum(irradiance, np.maximum(floor, np.float32(1e-4)))
-    return floored
 
 
 def _points_around(model: FaceModel, points: SkinPoints, set_name: str) -> tuple[NDArray[np.intp], Float32]:

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.appearance.glimpse import Glimpse
-from tracker.appearance.light import LUMA, middle
+from tracker.appearance.light import LUMA
 from tracker.types import SkinView
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 _GRAZING: Final = 0.15
 _CODE_STEP: Final = 0.003
@@ -32,7 +33,7 @@ def skin_view(
     covered: Float32,
     is_bare: NDArray[np.bool_],
     stiffness: Float32,
-    light: NDArray[np.floating],
+    light: Float64,
 ) -> SkinView:
     """The picture against what is predicted.
 
@@ -47,17 +48,16 @@ def skin_view(
         light: (9, 3) spherical harmonics of the last frame.
     """
     index, seen = glimpse.index, glimpse.seen
-    irradiance = np.maximum(light.astype(np.float32).T @ glimpse.basis, np.float32(1e-4))
-    off = glimpse.log_colour - np.take(log_albedo, index, axis=1) - np.log(irradiance)
+    under = glimpse.under(log_albedo, light)
     weight = known[index]
     weight *= glimpse.unclipped & (weight > _LEAST_KNOWN)
     hidden = covered[index]
     usual = variance[index]
-    away = np.square(off - middle(off)).sum(axis=0) / (np.float32(3.0 * _TAIL) * usual)
-    robust = weight * np.square(1.0 - hidden) / (1.0 + away)
-    error = -(LUMA @ (off - ((off @ robust) / max(float(robust.sum()), 1e-6))[:, None]))
+    robust = weight * np.square(1.0 - hidden) / (1.0 + under.away / (np.float32(3.0 * _TAIL) * usual))
+    level = float(LUMA @ (under.off @ robust)) / max(float(robust.sum()), 1e-6)
+    error = np.float32(level) - LUMA @ under.off
     noise = np.float32(_CODE_STEP) / np.maximum(LUMA @ glimpse.colour, np.float32(_DARKEST))
-    facing = np.clip((seen.facing[index] - _GRAZING) * np.float32(1.0 / 0.35), 0.0, 1.0)
+    facing = np.minimum((seen.facing[index] - np.float32(_GRAZING)) * np.float32(1.0 / 0.35), np.float32(1.0))
     return SkinView(
         points=np.take(seen.points, index, axis=1),
         error=error,
