@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from tracker.errors import ConfigError, EnrolmentError, TrackerError
+from tracker.sources.decoding import DecoderName
 
 if TYPE_CHECKING:
     from tracker.sources.base import FrameSource
@@ -33,6 +34,8 @@ class TakeOptions:
     raw: bool = False
     landmarks: bool = False
     two_pass: bool = False
+    decoder: DecoderName = "cpu"
+    """As ``open_source`` takes it; it changes nothing of what takes hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,8 @@ def _track(
     from tracker.pipeline import Pipeline
     from tracker.recording import open_writer, source_signature
 
-    about = _first_pass(job, tracker, watch) if options.two_pass else None
-    with _open(job, watch) as source:
+    about = _first_pass(job, tracker, options, watch) if options.two_pass else None
+    with _open(job, options, watch) as source:
         watch.begin("tracking" if options.two_pass else "", source.frame_count)
         meta = {
             "source": source_signature(job.source),
@@ -162,7 +165,7 @@ def _track(
                 watch.advance()
 
 
-def _first_pass(job: Job, tracker: FrameTracker, watch: Watch) -> dict[str, Any]:
+def _first_pass(job: Job, tracker: FrameTracker, options: TakeOptions, watch: Watch) -> dict[str, Any]:
     """Let the tracker expect the person of a clip; returns what a take says about it.
 
     Raises:
@@ -172,7 +175,7 @@ def _first_pass(job: Job, tracker: FrameTracker, watch: Watch) -> dict[str, Any]
 
     tracker.expect(None)
     survey = Survey(tracker)
-    with _open(job, watch) as source:
+    with _open(job, options, watch) as source:
         watch.begin("getting to know", source.frame_count)
         try:
             for frame in source:
@@ -188,10 +191,10 @@ def _first_pass(job: Job, tracker: FrameTracker, watch: Watch) -> dict[str, Any]
     return {"frames": report.frames, "views": report.views, "confidence": round(report.state.confidence, 4)}
 
 
-def _open(job: Job, watch: Watch) -> FrameSource:
+def _open(job: Job, options: TakeOptions, watch: Watch) -> FrameSource:
     from tracker.sources.open import open_source
 
-    source = open_source(job.source, on_event=lambda kind, text: watch.say(f"{kind}: {text}"))
+    source = open_source(job.source, decoder=options.decoder, on_event=lambda kind, text: watch.say(f"{kind}: {text}"))
     if source.live:
         source.close()
         raise ConfigError(

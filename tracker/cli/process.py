@@ -15,6 +15,7 @@ from tracker.cli.batch_progress import BatchProgress, say
 from tracker.cli.signals import ending_like_ctrl_c
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError
+from tracker.sources.decoding import add_decoder_argument, decoder_for
 
 if TYPE_CHECKING:
     from tracker.batch.clip import Job, Outcome, TakeOptions
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     albedo.add_argument(parser, "the skin (this estimates appearance; one input, one face)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_decoder_argument(parser)
     add_tracking_arguments(parser)
     parser.epilog = """examples:
   tracker process clip.mp4 -o take.npz
@@ -95,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
     _check(args, config, len(jobs))
     if args.albedo:
         config = replace(config, appearance=True)
-    options = TakeOptions(args.with_raw, args.with_landmarks, args.two_pass)
+    decoder = decoder_for(args.decoder, config.engine)
+    options = TakeOptions(args.with_raw, args.with_landmarks, args.two_pass, decoder)
     made = recipe(config, options, _model_sha256(config))
     waiting = jobs if args.force else _waiting(jobs, made)
     manifest = _open_manifest(args, jobs, waiting, made)

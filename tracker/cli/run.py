@@ -19,6 +19,7 @@ from tracker.errors import ConfigError, RecordingError, TrackerError
 from tracker.publishing.config import PublishConfig
 from tracker.publishing.config import add_arguments as add_publishing_arguments
 from tracker.publishing.config import from_args as publishing_config
+from tracker.sources.decoding import DecoderName, add_decoder_argument, decoder_for
 
 if TYPE_CHECKING:
     from tracker.bridges import BridgeHub
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files play at X times their own speed; 0: as fast as they can be tracked (default 1)",
     )  # fmt: skip
     source.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    add_decoder_argument(source)
     add_tracking_arguments(parser)
     add_publishing_arguments(parser)
     output = parser.add_argument_group("output")
@@ -224,7 +226,10 @@ def _open(args: argparse.Namespace, spec: str, on_event: Callable[[str, str], No
 
     takes_wishes = spec == args.source or spec.partition(":")[0] in ("webcam", "test")
     size, fps = (args.size, args.fps) if takes_wishes else (None, None)
-    source = open_source(spec, size=size, fps=fps, on_event=on_event)
+    # What a remote control opens later may be no file.
+    wanted: DecoderName = "auto" if args.decoder == "nvdec" and spec != args.source else args.decoder
+    decoder = decoder_for(wanted, args.engine)
+    source = open_source(spec, size=size, fps=fps, decoder=decoder, on_event=on_event)
     return source if source.live or args.speed == 0 else PacedSource(source, args.speed)
 
 

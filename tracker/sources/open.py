@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import glob
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from tracker.errors import SourceError
-from tracker.sources.base import FrameSource, OnEvent
+from tracker.sources.base import FrameSource, OnEvent, ignore_event
+from tracker.sources.decoding import DecoderName
 from tracker.sources.memory import keep_freed_memory
 
 POSSIBLE = (
@@ -45,6 +48,7 @@ def open_source(
     start_s: float = 0,
     end_s: float | None = None,
     threads: int = 1,
+    decoder: DecoderName = "cpu",
     on_event: OnEvent | None = None,
 ) -> FrameSource:
     """Open what ``spec`` names.
@@ -55,8 +59,9 @@ def open_source(
     - a folder of images, one image, a pattern (``*``, ``?``, ``[0-9]``, ``%04d``); ``fps`` is their rate, 30 if not given.
     - an ``rtsp://``, ``http://`` … URL.
 
-    ``threads`` is for decoding video. A setting that means nothing for the kind of source is refused rather than
-    ignored. Also tunes the allocator of this process for frames (``keep_freed_memory``).
+    ``threads`` is for decoding video on the CPU. ``decoder`` ``nvdec`` has an NVIDIA GPU decode a video file, ``auto`` does so
+    where it can, and tells through ``on_event`` when it cannot for this file. A setting that means nothing for the kind of
+    source is refused rather than ignored. Also tunes the allocator of this process for frames (``keep_freed_memory``).
 
     Raises:
         SourceError: in one line, what is wrong with it and what would be right.
@@ -75,6 +80,8 @@ def open_source(
         raise SourceError(f"a frame rate can be given for webcam, test and images only; {spec} has its own")
     if (start_s or end_s is not None) and (is_camera or is_test or is_url or images):
         raise SourceError(f"start and end can be given for video files only, not for {spec}")
+    if decoder == "nvdec" and (is_camera or is_test or is_url or images):
+        raise SourceError(f"NVDEC decodes video files, not {spec}; leave out --decoder nvdec")
     if is_camera:
         from tracker.sources.webcam import open_webcam
 
@@ -89,7 +96,27 @@ def open_source(
         return ImageFiles(images, name=spec, rate=rate, on_event=on_event)
     from tracker.sources.video import VideoFile
 
-    return VideoFile(Path(spec).expanduser(), start_s=start_s, end_s=end_s, threads=threads, on_event=on_event)
+    open_file = partial(VideoFile, Path(spec).expanduser(), start_s=start_s, end_s=end_s, on_event=on_event)
+    on_gpu = None if decoder == "cpu" else _on_gpu(open_file, decoder, on_event)
+    return open_file(threads=threads) if on_gpu is None else on_gpu
+
+
+def _on_gpu(
+    open_file: Callable[..., FrameSource], decoder: DecoderName, on_event: OnEvent | None
+) -> FrameSource | None:
+    """A video file that the GPU decodes; None when it cannot and need not."""
+    from tracker.sources.nvdec import NvdecError, missing
+
+    if decoder == "auto" and missing() is not None:
+        return None
+    try:
+        return open_file(nvdec=True)
+    except NvdecError as error:
+        if decoder == "nvdec":
+            raise SourceError(f"{error}; or leave out --decoder nvdec") from error
+        tell = ignore_event if on_event is None else on_event
+        tell("settings", f"{error}; decoding on the CPU")
+        return None
 
 
 def image_files(spec: str) -> list[Path] | None:

@@ -197,16 +197,25 @@ class VideoFile(VideoSource):
         start_s: float | Fraction = 0,
         end_s: float | Fraction | None = None,
         threads: int = 1,
+        nvdec: bool = False,
         on_event: OnEvent | None = None,
     ) -> None:
-        """Open ``path``; see ``VideoSource`` for the other arguments.
+        """Open ``path``; see ``VideoSource`` for the other arguments. ``nvdec``: an NVIDIA GPU decodes.
 
         Raises:
+            NvdecError: the GPU cannot be used, or not for this file.
             SourceError: the file is missing, holds no video or nothing of it can be decoded.
         """
         check_file(Path(path))
         # An absolute path keeps FFmpeg from taking a colon in the name for a protocol.
-        reader = MediaReader(os.path.abspath(path), name=str(path), threads=threads)
+        address = os.path.abspath(path)
+        reader: MediaReader
+        if nvdec:
+            from tracker.sources.nvdec import NvdecReader
+
+            reader = NvdecReader(address, name=str(path))
+        else:
+            reader = MediaReader(address, name=str(path), threads=threads)
         super().__init__(reader, start_s=start_s, end_s=end_s, on_event=on_event)
 
 
