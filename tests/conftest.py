@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 
 # Before numpy loads its BLAS: two thread pools on a small machine cost more than they bring, and timings wander.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ import pytest
 
 from tracker.publishing.config import PublishConfig
 from tracker.publishing.publisher import Publisher
+from tracker.types import FrameResult
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 LINE = "face 1: 0.250 0.062 0.500 m, tongueOut 0.80"
@@ -24,45 +26,48 @@ LINE = "face 1: 0.250 0.062 0.500 m, tongueOut 0.80"
 @pytest.fixture
 def stream(publisher: Publisher, golden: ModuleType) -> Iterator[Publisher]:
     """A publisher that sends a face 100 times a second."""
-    done = threading.Event()
-
-    def run() -> None:
-        index = 0
-        while not done.wait(0.01):
-            publisher.publish(golden.make_result(golden.make_face(), index=index))
-            index += 1
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    yield publisher
-    done.set()
-    thread.join()
+    with _publishing(publisher, lambda index: golden.make_result(golden.make_face(), index=index)):
+        yield publisher
 
 
 @pytest.fixture
 def landmark_stream(free_ports: PublishConfig, golden: ModuleType) -> Iterator[Publisher]:
     """The same with landmarks, of which one is in sight."""
-    with Publisher(replace(free_ports, with_landmarks=True), golden.MODEL) as publisher:
-        done = threading.Event()
-
-        def run() -> None:
-            while not done.wait(0.01):
-                publisher.publish(golden.make_result(golden.add_visibility(golden.make_face())))
-
-        thread = threading.Thread(target=run)
-        thread.start()
+    result = golden.make_result(golden.add_visibility(golden.make_face()))
+    with (
+        Publisher(replace(free_ports, with_landmarks=True), golden.MODEL) as publisher,
+        _publishing(publisher, lambda index: result),
+    ):
         yield publisher
+
+
+@contextmanager
+def _publishing(publisher: Publisher, result: Callable[[int], FrameResult]) -> Iterator[None]:
+    done = threading.Event()
+
+    def run() -> None:
+        index = 0
+        while not done.wait(0.01):
+            publisher.publish(result(index))
+            index += 1
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
         done.set()
         thread.join()
 
 
 @pytest.fixture(scope="session")
-def node_example(pytestconfig: pytest.Config) -> Path:
-    """examples/node with its two packages installed, kept between test runs."""
+def node_example(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """examples/node with its two packages installed; kept between test runs where pytest keeps anything."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node and npm are not on this machine")
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("node-example")
+    # Not an attribute of every configuration: `-p no:cacheprovider` leaves it away.
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
+    folder = tmp_path_factory.mktemp("node-example") if cache is None else cache.mkdir("node-example")
     for name in ("package.json", "subscriber.mjs"):
         shutil.copy(EXAMPLES / "node" / name, folder / name)
     if not (folder / "node_modules" / ".package-lock.json").exists():
