@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from engines.cli.options import add_backend_argument, add_input_arguments, add_report_arguments
+from engines.cli.options import add_comparison_arguments
 
 HELP = "measure every installed backend, precision and batch, beside fp32 on ONNX Runtime"
 
@@ -22,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "A ratio is the median over rounds of an engine's time over that of fp32 on ONNX Runtime; below 1 is faster. `cpu`\n"
         "is processor time, which a busy machine does not lengthen; for engines on a GPU only the other one counts.\n"
     )
-    parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="networks' files or names (default: all known by name)"
-    )
-    parser.add_argument(
-        "--precision", default="all", metavar="P,…", help="fp32, fp16, bf16, int8 or all (default: all)"
-    )
+    add_comparison_arguments(parser)
     parser.add_argument(
         "--batch", default="1,4,16", metavar="N,…", help="rows per run, each measured (default: 1,4,16)"
     )
@@ -38,9 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="per network and batch, all engines together (default: 3)",
     )
-    add_report_arguments(parser)
-    add_backend_argument(parser)
-    add_input_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,10 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from engines.batch import parse_batch
     from engines.bench import bench_network, machine
     from engines.catalogue import all_names
-    from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
+    from engines.cli.options import precisions_of, wide_console, workbench
     from engines.cli.report import Report
-    from engines.quantise import Limits
-    from engines.workbench import Workbench
 
     precisions = precisions_of(args.precision)
     sizes = [parse_batch(size).maximum for size in args.batch.split(",")]
@@ -60,11 +50,7 @@ def run(args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
     with Report(args.out, args.json) as report:
         for name in args.models or all_names():
-            with shown_progress(console, name) as progress:
-                bench = Workbench(
-                    name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                    threads=args.threads, progress=progress, backends=backends_of(args.backend),
-                )  # fmt: skip
+            with workbench(args, name, console) as bench:
                 found = bench_network(bench, precisions, sizes, args.seconds)
             rows += found
             report.update({"machine": about, "rows": rows})

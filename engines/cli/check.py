@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from engines.cli.options import add_backend_argument, add_input_arguments, add_report_arguments
+from engines.cli.options import add_comparison_arguments
 
 if TYPE_CHECKING:
     from engines.check import Checked
@@ -26,16 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "agree closely, whatever the batch; bf16, fp16 and int8 must stay within --max-deviation; a second run must give\n"
         "the same bits. Exit code 1 when one does not.\n"
     )
-    parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="networks' files or names (default: all known by name)"
-    )
-    parser.add_argument(
-        "--precision", default="all", metavar="P,…", help="fp32, fp16, bf16, int8 or all (default: all)"
-    )
+    add_comparison_arguments(parser)
     parser.add_argument("--batch", default="1:4:8", metavar="MIN:OPT:MAX", help="rows per run (default: 1:4:8)")
-    add_report_arguments(parser)
-    add_backend_argument(parser)
-    add_input_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,21 +37,15 @@ def run(args: argparse.Namespace) -> int:
     from engines.batch import parse_batch
     from engines.catalogue import all_names
     from engines.check import check
-    from engines.cli.options import backends_of, precisions_of, shown_progress, wide_console
+    from engines.cli.options import precisions_of, wide_console, workbench
     from engines.cli.report import Report
-    from engines.quantise import Limits
-    from engines.workbench import Workbench
 
     batch, precisions = parse_batch(args.batch), precisions_of(args.precision)
     console = wide_console(args.json)
     networks: dict[str, list[dict[str, Any]]] = {}
     with Report(args.out, args.json) as report:
         for name in args.models or all_names():
-            with shown_progress(console, name) as progress:
-                bench = Workbench(
-                    name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows,
-                    threads=args.threads, progress=progress, backends=backends_of(args.backend),
-                )  # fmt: skip
+            with workbench(args, name, console) as bench:
                 found = check(bench, precisions, batch)
             networks[bench.resolved.name] = [asdict(one) for one in found]
             report.update(networks)

@@ -6,10 +6,13 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.backend import Progress
 from engines.precision import PRECISIONS
+
+if TYPE_CHECKING:
+    from engines.workbench import Workbench
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +35,22 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads per run (default: 1)")
 
 
-def add_report_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where results go besides the screen."""
+def add_comparison_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the verbs that compare engines share: networks, precisions, backends, inputs, results."""
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="networks' files or names (default: all known by name)"
+    )
+    parser.add_argument(
+        "--precision", default="all", metavar="P,…", help="fp32, fp16, bf16, int8 or all (default: all)"
+    )
     parser.add_argument(
         "--json", action="store_true", help="as JSON on stdout; Ctrl-C leaves the networks that are done"
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="also as JSON into a file, written after every network"
     )
+    parser.add_argument("--backend", default="", metavar="B,…", help="only these (default: all that are installed)")
+    add_input_arguments(parser)
 
 
 def precisions_of(text: str) -> tuple[str, ...]:
@@ -47,11 +58,6 @@ def precisions_of(text: str) -> tuple[str, ...]:
     from engines.precision import canonical
 
     return PRECISIONS if text == "all" else tuple(canonical(name) for name in text.split(","))
-
-
-def add_backend_argument(parser: argparse.ArgumentParser) -> None:
-    """Which backends to look at."""
-    parser.add_argument("--backend", default="", metavar="B,…", help="only these (default: all that are installed)")
 
 
 def backends_of(text: str) -> tuple[str, ...]:
@@ -73,6 +79,19 @@ def shown_progress(console: Any, title: str) -> Iterator[Progress]:
             status.update(f"{title}: {step}{'' if done is None else f' {done:.0%}'}")
 
         yield progress
+
+
+@contextmanager
+def workbench(args: argparse.Namespace, name: str, console: Any) -> Iterator[Workbench]:
+    """A network with what ``add_comparison_arguments`` asks to compare it by, and a line that says what is being done."""
+    from engines.quantise import Limits
+    from engines.workbench import Workbench
+
+    with shown_progress(console, name) as progress:
+        yield Workbench(
+            name, calibrate=args.calibrate, limits=Limits(args.max_deviation), rows=args.rows, threads=args.threads,
+            progress=progress, backends=backends_of(args.backend),
+        )  # fmt: skip
 
 
 def wide_console(stderr: bool = False) -> Any:

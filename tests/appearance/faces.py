@@ -15,6 +15,7 @@ from tracker.face_model import load_face_model
 from tracker.face_model.normals import vertex_normals
 from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
+from tracker.srgb import from_linear
 from tracker.types import Face, FaceParams, Landmarks
 
 CAMERA = Camera.for_image(320, 240)
@@ -67,5 +68,4 @@ def lit_picture(
     light = np.maximum(harmonics.T @ np.asarray(sh, np.float32), 0.0)
     colour = light * (SKIN if albedo is None else albedo)
     picture = raster.image(raster.interpolate(np.clip(colour, 0.0, 1.0)), 0.2)
-    coded = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.maximum(picture, 1e-6) ** (1 / 2.4) - 0.055)
-    return np.round(coded * 255.0).astype(np.uint8)
+    return np.round(from_linear(picture) * 255.0).astype(np.uint8)

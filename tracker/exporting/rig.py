@@ -23,7 +23,9 @@ from tracker.face_model.model import (
     ROOT,
     FaceModel,
 )
+from tracker.face_model.normals import vertex_normals
 from tracker.rotations import matrix_from_quaternion, matrix_from_rotvec, quaternion_from_matrix
+from tracker.srgb import to_linear
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -95,7 +97,7 @@ def build_rig(performance: Performance, track: Track, model: FaceModel) -> Rig:
     return Rig(
         name=track.name,
         vertices=neutral[corner.vertex],
-        normals=vertex_normals(neutral, model.faces)[corner.vertex],
+        normals=_normals(model, neutral)[corner.vertex],
         uv=model.uv[corner.uv],
         colours=_colours(model)[corner.vertex],
         triangles=corner.triangles,
@@ -138,18 +140,6 @@ def matrices_of(quaternions: NDArray[np.floating]) -> Float64:
 def rotvec_matrices(rotvecs: NDArray[np.floating]) -> Float64:
     """(T, 3) axis-angle -> (T, 3, 3)."""
     return np.stack([matrix_from_rotvec(r) for r in rotvecs])
-
-
-def vertex_normals(vertices: Float32, triangles: Int32) -> Float32:
-    """Unit normals (V, 3), weighted by the area of the triangles (F, 3) around each vertex; up where there are none."""
-    a, b, c = (vertices[triangles[:, i]].astype(np.float64) for i in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.zeros(vertices.shape, np.float64)
-    for corner in range(3):
-        np.add.at(normals, triangles[:, corner], face)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    normals = np.where(length > 1e-20, normals / np.maximum(length, 1e-20), (0.0, 1.0, 0.0))
-    return normals.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +229,13 @@ def _signed(rotations: Float64) -> Float64:
     return signed
 
 
+def _normals(model: FaceModel, vertices: Float32) -> Float32:
+    normals = vertex_normals(vertices.astype(np.float64), model.faces)
+    # Formats want unit vectors, also of vertices that no triangle uses.
+    normals[~normals.any(axis=1)] = (0.0, 1.0, 0.0)
+    return normals.astype(np.float32)
+
+
 def _colours(model: FaceModel) -> Float32:
     colours = np.tile(np.array(_PART_COLOURS["skin"]), (model.vertex_count, 1))
     for index, name in enumerate(model.part_names):
@@ -248,5 +245,4 @@ def _colours(model: FaceModel) -> Float32:
             depth = model.template[rows, 2] - model.joint_template[EYE_LEFT if name == "eye_left" else EYE_RIGHT, 2]
             # The iris covers a cone of about 30 degrees around the axis of an eye.
             colours[rows[depth > 0.87 * float(depth.max())]] = _IRIS
-    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
+    return to_linear(colours).astype(np.float32)

@@ -20,6 +20,7 @@ from tracker.rendering.rasterizer import Raster, rasterize
 from tracker.rendering.shading import NormalField, smoothstep
 from tracker.rendering.skin import Complexion, Paint, paint_face
 from tracker.rotations import matrix_from_rotvec
+from tracker.srgb import from_linear
 from tracker.types import FaceParams, ImageRGB
 
 Float32 = NDArray[np.float32]
@@ -347,5 +348,4 @@ def _display_table() -> NDArray[np.uint8]:
     """8-bit sRGB for linear light 0..4, with highlights rolled off."""
     linear = np.arange(_GAMMA_STEPS) / (_GAMMA_STEPS - 1) * 4.0
     rolled = np.where(linear < 0.6, linear, 0.6 + 0.4 * (1.0 - np.exp(-(linear - 0.6) / 0.4)))
-    srgb = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * np.maximum(rolled, 1e-9) ** (1 / 2.4) - 0.055)
-    return (np.clip(srgb, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return (np.clip(from_linear(rolled), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)

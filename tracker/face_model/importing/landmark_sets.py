@@ -12,9 +12,10 @@ from tracker.face_model.importing.anatomy import sphere
 from tracker.face_model.importing.dense_sets import builtin_dense_sets
 from tracker.face_model.importing.registration.correspondence import Correspondence
 from tracker.face_model.importing.registration.head_template import IRISES, head_template
-from tracker.face_model.importing.registration.surface import Surface, vertex_normals
+from tracker.face_model.importing.registration.surface import Surface
 from tracker.face_model.importing.source_model import SourceModel
 from tracker.face_model.model import Embedding
+from tracker.face_model.normals import vertex_normals
 
 Float64 = NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from tracker.cache import atomic_target
 from tracker.errors import FaceModelError
 from tracker.face_model.importing.registration.head_template import head_template
 from tracker.face_model.importing.registration.portrait import Picture, Viewer, view_of
-from tracker.face_model.importing.registration.surface import vertex_normals
 from tracker.face_model.model import FaceModel
+from tracker.face_model.normals import vertex_normals
 from tracker.types import ImageRGB
 
 Float64 = NDArray[np.float64]

@@ -22,8 +22,9 @@ from tracker.face_model.importing.registration.head_template import (
 )
 from tracker.face_model.importing.registration.portrait import SeenLandmarks, Viewer
 from tracker.face_model.importing.registration.similarity import Similarity, align_robustly
-from tracker.face_model.importing.registration.surface import Surface, components, vertex_normals
+from tracker.face_model.importing.registration.surface import Surface, components
 from tracker.face_model.model import FaceModel
+from tracker.face_model.normals import vertex_normals
 
 Int = NDArray[np.intp]
 Float64 = NDArray[np.float64]

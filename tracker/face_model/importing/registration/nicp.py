@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.face_model.importing.optional import require
-from tracker.face_model.importing.registration.surface import PURPOSE, Surface, SurfacePoints, edges_of, vertex_normals
+from tracker.face_model.importing.registration.surface import PURPOSE, Surface, SurfacePoints, edges_of
+from tracker.face_model.normals import vertex_normals
 
 Float64 = NDArray[np.float64]
 Int = NDArray[np.intp]

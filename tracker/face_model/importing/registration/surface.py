@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracker.face_model.importing.optional import require
+from tracker.face_model.normals import vertex_normals
 
 Float64 = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -108,16 +109,6 @@ class Surface:
                 cosine[part] = cosines[rows, best]
         position = np.einsum("nk,nki->ni", share, corners[face])
         return SurfacePoints(self.chosen[face], share, position, np.sqrt(distance), cosine)
-
-
-def vertex_normals(vertices: Float64, faces: Int) -> Float64:
-    """(V, 3) area-weighted unit normals; zero for vertices without triangles."""
-    cross = _cross(vertices, faces)
-    corner = faces.ravel()
-    spread = np.repeat(cross, 3, axis=0)
-    normals = np.stack([np.bincount(corner, spread[:, i], len(vertices)) for i in range(3)], axis=1)
-    unit: Float64 = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
-    return unit
 
 
 def edges_of(faces: Int) -> tuple[Int, Int, Int]:
