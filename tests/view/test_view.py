@@ -155,7 +155,7 @@ def test_tracking_on_the_spot_shows_timings_light_and_the_video(rerun, networks,
     assert len(column(entities["camera/image"], "EncodedImage:blob")) == len(shown)
 
 
-def test_landmarks_out_of_sight_are_dim(rerun, networks, tmp_path) -> None:
+def test_landmarks_out_of_sight_are_red(rerun, networks, tmp_path) -> None:
     take, kept = tmp_path / "take.npz", tmp_path / "view.rrd"
     assert main(["process", "test:3", "-o", str(take), "--with-landmarks", "--quiet"]) == 0
     assert main(["view", str(take), "--save", str(kept), "--quiet"]) == 0
@@ -163,8 +163,9 @@ def test_landmarks_out_of_sight_are_dim(rerun, networks, tmp_path) -> None:
     points, colours = column(entity, "Points2D:positions"), column(entity, "Points2D:colors")
     recorded = read_take(take)
     np.testing.assert_allclose(points[-1], recorded["landmarks"][-1, :, :2], atol=1e-3)
-    dim = np.array(colours[-1]) & 255 < 100
-    np.testing.assert_array_equal(dim, recorded["visibility"][-1] < 127.5)
+    codes = np.array(colours[-1])
+    assert (codes & 255 == 255).all()
+    np.testing.assert_array_equal(codes >> 8 & 0xFF < 128, recorded["visibility"][-1] < 127.5)
 
 
 def test_run_shows_while_it_publishes(rerun, networks, tmp_path) -> None:

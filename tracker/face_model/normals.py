@@ -19,4 +19,5 @@ def vertex_normals(vertices: NDArray[Scalar], faces: NDArray[np.integer[Any]]) -
         for axis in range(3):
             out[:, axis] += np.bincount(faces[:, corner], across[:, axis], len(vertices))
     length = np.linalg.norm(out, axis=1, keepdims=True)
-    return (out / np.maximum(length, np.finfo(np.float64).tiny)).astype(vertices.dtype)
+    unit: NDArray[Scalar] = (out / np.maximum(length, np.finfo(np.float64).tiny)).astype(vertices.dtype)
+    return unit

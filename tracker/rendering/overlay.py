@@ -53,6 +53,8 @@ _FACE_REGIONS: Final = frozenset(
 _IRIS_HIDDEN_BEHIND_M: Final = 0.0015
 _AXIS_LENGTH_M: Final = 0.045
 _GAZE_LENGTH_M: Final = 0.080
+_LEAST_RING_PX: Final = 1.8
+"""A smaller ring is a dot."""
 _SHUT: Final = 0.6
 """Blink weight above which an eye looks nowhere."""
 
@@ -63,7 +65,7 @@ class Overlay:
     Args:
         model: the face model that the faces were fitted with.
         what: ``mesh`` (shaded surface), ``wire`` (contours, irises, gaze), ``landmarks`` (observed points with a disc of one
-            sigma, hollow where they are out of sight), ``axes`` (head axes) or ``all``.
+            sigma, hollow and red where they are out of sight), ``axes`` (head axes) or ``all``.
     """
 
     def __init__(self, model: FaceModel, what: What = "all") -> None:
@@ -216,14 +218,15 @@ class Overlay:
         if not len(points):
             return
         box = _box_around(points, margin_px=float(sigma.max()) + 4)
+        shown, hidden = points[in_sight], points[~in_sight]
         if solo:
-            with paint.translucent(image, 0.35, box) as layer:
-                paint.discs(layer, points, sigma.tolist(), _SIGMA)
+            for part, colour in ((in_sight, _SIGMA), (~in_sight, _HIDDEN)):
+                with paint.translucent(image, 0.2, box) as layer:
+                    paint.discs(layer, points[part], sigma[part].tolist(), colour)
         dot = max(0.6, np.sqrt(box[2] * box[3]) / 520.0)
         with paint.translucent(image, 0.9 if solo else 0.6, box) as layer:
-            shown, hidden = points[in_sight], points[~in_sight]
+            paint.rings(layer, hidden, max(1.8 * dot, _LEAST_RING_PX), _HIDDEN)
             paint.discs(layer, shown, [dot] * len(shown), _LANDMARK)
-            paint.rings(layer, hidden, 1.3 * dot, _HIDDEN)
 
     def _axes(self, image: Image, camera: Camera, face: Face, vertices: Float32, line_px: int) -> None:
         rotation = matrix_from_rotvec(face.params.rotation).astype(np.float32)

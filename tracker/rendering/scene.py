@@ -348,4 +348,5 @@ def _display_table() -> NDArray[np.uint8]:
     """8-bit sRGB for linear light 0..4, with highlights rolled off."""
     linear = np.arange(_GAMMA_STEPS) / (_GAMMA_STEPS - 1) * 4.0
     rolled = np.where(linear < 0.6, linear, 0.6 + 0.4 * (1.0 - np.exp(-(linear - 0.6) / 0.4)))
-    return (np.clip(from_linear(rolled), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    codes: NDArray[np.uint8] = (np.clip(from_linear(rolled), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return codes

@@ -1,7 +1,7 @@
 """Results of the tracker as what the Rerun viewer shows: the only module that knows Rerun's data types.
 
     camera/image                        pinhole; the video as JPEG
-    camera/image/landmarks/N            the landmarks as found, those out of sight dim
+    camera/image/landmarks/N            the landmarks as found, those out of sight red
     camera/faces/N                      where face N is (camera axes, metres); N counts from 1, the largest face first
     camera/faces/N/head                 how it is turned
     camera/faces/N/head/mesh            the fitted surface, head axes
@@ -45,9 +45,10 @@ _COLOURS: Final = {
     "jaw": (150, 235, 150), "mouthS": (255, 120, 140), "mouthF": (220, 130, 255), "mouth": (255, 160, 120),
     "cheek": (240, 150, 190), "nose": (200, 200, 120), "tongue": (255, 90, 90),
 }  # fmt: skip
-_POINT: Final = (255, 255, 255, 170)
-_HIDDEN_POINT: Final = (255, 130, 110, 60)
-_POINT_RADIUS: Final = -0.9
+# Solid: Rerun draws points that are not as darker ones.
+_POINT: Final = (255, 255, 255, 255)
+_HIDDEN_POINT: Final = (255, 90, 60, 255)
+_POINT_RADIUS: Final = -1.3
 """Below zero: in points of the screen, however near one looks."""
 _PICTURE_DISTANCE_M: Final = 0.3
 _LIFT: Final = np.array([0.0, 0.0, 0.002], np.float32)
