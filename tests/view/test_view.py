@@ -114,7 +114,7 @@ def test_a_take_is_read_back_from_the_file_as_it_was(rerun, take, tmp_path) -> N
 
 def test_a_take_of_another_face_model_is_shown_with_that_one(rerun, tmp_path, monkeypatch, capsys) -> None:
     """The take names its model, as for `tracker render` and `convert`; the built-in head would not fit its parameters."""
-    monkeypatch.setenv("TRACKER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRACKER_DATA", str(tmp_path / "data"))
     model = flame_face_model()
     take, kept = tmp_path / "take.npz", tmp_path / "view.rrd"
     face = make_face(np.random.default_rng(0))
