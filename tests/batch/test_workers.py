@@ -17,11 +17,11 @@ from tracker.recording import take_state
 
 
 @pytest.fixture
-def clips(samples, tmp_path):
+def clips(short_clip, tmp_path):
     folder = tmp_path / "clips"
     folder.mkdir()
     for name in ("a.mp4", "b.mp4"):
-        shutil.copy(samples("single_face.mp4"), folder / name)
+        shutil.copy(short_clip, folder / name)
     (folder / "broken.mp4").write_bytes(b"no video at all")
     return folder
 
@@ -40,7 +40,7 @@ def test_two_at_a_time_make_the_bytes_that_one_makes(clips, networks, tmp_path, 
     assert {name: line["status"] for name, line in told.items()} == {
         "a.npz": "complete", "b.npz": "complete", "broken.npz": "failed"
     }  # fmt: skip
-    assert told["a.npz"]["frames"] == 72 and told["a.npz"]["lost_share"] == 0.0
+    assert told["a.npz"]["frames"] == 20 and told["a.npz"]["lost_share"] == 0.0
     assert "broken.mp4" in told["broken.npz"]["error"]
     err = capsys.readouterr().err
     assert "1 of 3 inputs failed" in err and "Traceback" not in err
@@ -51,10 +51,10 @@ def test_two_at_a_time_make_the_bytes_that_one_makes(clips, networks, tmp_path, 
 
 
 @pytest.fixture
-def long_batch(samples, networks, tmp_path):
+def long_batch(short_clip, networks, tmp_path):
     """Starts a batch of two long clips at a time; ends it at the end of the test."""
     clip = tmp_path / "long.mp4"
-    shutil.copy(samples("single_face.mp4"), clip)
+    shutil.copy(short_clip, clip)
     out = tmp_path / "takes"
     command = [sys.executable, "-m", "tracker", "process", "--quiet", "test:2000", "test:1999", str(clip)]
     batch = subprocess.Popen(

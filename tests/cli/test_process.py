@@ -19,20 +19,20 @@ from tracker.publishing.decoding import decode_frame
 from tracker.publishing.describe import describe_model
 from tracker.publishing.schema import build_schema
 from tracker.publishing.wire import encode_frame, pack
-from tracker.recording import read_take, take_state
+from tracker.recording import open_copy, read_take, take_state
 
 
 @pytest.fixture
-def clip(samples, tmp_path):
+def clip(short_clip, tmp_path):
     path = tmp_path / "clip.mp4"
-    shutil.copy(samples("single_face.mp4"), path)
+    shutil.copy(short_clip, path)
     return path
 
 
 @pytest.fixture
-def empty_clip(samples, tmp_path):
+def empty_clip(short_empty_clip, tmp_path):
     path = tmp_path / "empty.mp4"
-    shutil.copy(samples("no_face.mp4"), path)
+    shutil.copy(short_empty_clip, path)
     return path
 
 
@@ -40,20 +40,35 @@ def process(*arguments) -> int:
     return main(["process", "--quiet", *map(str, arguments)])
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".jsonl"])
-def test_a_take_has_as_many_rows_as_the_clip_has_frames(clip, networks, tmp_path, suffix, capsys):
-    out = tmp_path / f"take{suffix}"
+@pytest.fixture(scope="module")
+def whole_clip(samples):
+    """72 frames of one face."""
+    return samples("single_face.mp4")
+
+
+@pytest.fixture(scope="module")
+def whole_take(whole_clip, networks, tmp_path_factory):
+    """The take of the whole clip with everything that is off by default left off, but for landmarks."""
+    path = tmp_path_factory.mktemp("whole") / "take.npz"
+    assert process(whole_clip, "-o", path, "--with-landmarks") == 0
+    return path
+
+
+def test_a_take_has_as_many_rows_as_the_clip_has_frames(whole_take):
+    assert len(read_take(whole_take)) == 72
+    assert take_state(whole_take) == "complete"
+
+
+def test_a_take_of_text_has_them_too_and_says_how_many_have_a_face(clip, networks, tmp_path, capsys):
+    out = tmp_path / "take.jsonl"
     assert process(clip, "-o", out) == 0
-    take = read_take(out)
-    assert len(take) == 72
+    assert len(read_take(out)) == 20
     assert take_state(out) == "complete"
-    assert "72 frames, 72 with a face" in capsys.readouterr().err
+    assert "20 frames, 20 with a face" in capsys.readouterr().err
 
 
-def test_npz_reads_with_numpy_alone(clip, networks, tmp_path):
-    out = tmp_path / "take.npz"
-    assert process(clip, "-o", out, "--with-landmarks") == 0
-    with np.load(out) as take:
+def test_npz_reads_with_numpy_alone(whole_take):
+    with np.load(whole_take) as take:
         assert take["expr"].shape == (72, 52)
         assert take["rotation"].shape == take["translation"].shape == (72, 3)
         assert take["timestamps_ns"].shape == (72,)
@@ -138,17 +153,17 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(clip, networks, tmp
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, networks, tmp_path, number):
+def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(short_clip, samples, networks, tmp_path, number):
     first, long = tmp_path / "a_first.mp4", tmp_path / "b_long.mp4"
-    shutil.copy(samples("single_face.mp4"), first)
+    shutil.copy(short_clip, first)
     shutil.copy(samples("WolfgangLanger_Pexels.mp4"), long)
     out = tmp_path / "takes"
     command = [sys.executable, "-m", "tracker", "process", "--quiet", str(first), str(long), "-o", str(out)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(out.glob("b_long*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.8)
+    growing = out / "b_long.npz.part"
+    while not (growing.exists() and growing.stat().st_size > 20_000) and time.monotonic() < deadline:
+        time.sleep(0.02)
     child.send_signal(number)
     _, err = child.communicate(timeout=30)
     assert child.returncode == 130
@@ -156,16 +171,28 @@ def test_ctrl_c_leaves_finished_takes_and_a_readable_unfinished_one(samples, net
     assert take_state(out / "a_first.npz") == "complete"
     assert take_state(out / "b_long.npz") == "partial"
     assert 0 < len(read_take(out / "b_long.npz")) < 472
-    assert main(["process", "--quiet", str(first), str(long), "-o", str(out)]) == 0
-    assert len(read_take(out / "b_long.npz")) == 472
 
 
-def test_a_model_with_expressions_of_its_own_from_video_to_stream(clip, networks, tmp_path, capsys):
-    model = flame_face_model()
+def test_an_unfinished_take_is_made_whole_by_the_same_command(clip, short_empty_clip, networks, tmp_path, capsys):
+    out = tmp_path / "takes"
+    assert process(clip, short_empty_clip, "-o", out) == 0
+    whole = (out / "clip.npz").read_bytes()
+    take = read_take(out / "clip.npz")
+    with open_copy(take, out / "clip.npz", overwrite=True) as writer:
+        writer.write(take.frame(0))
+        writer.close(complete=False)
+    assert take_state(out / "clip.npz") == "partial"
+    capsys.readouterr()
+    assert process(clip, short_empty_clip, "-o", out) == 0
+    assert "1 of 2 already done" in capsys.readouterr().err
+    assert (out / "clip.npz").read_bytes() == whole
+
+
+def test_a_model_with_expressions_of_its_own_from_video_to_stream(whole_clip, whole_take, networks, tmp_path, capsys):
+    clip, model = whole_clip, flame_face_model()
     write_face_model(tmp_path / "flame.npz", model)
     assert process(clip, "-o", tmp_path / "flame_take.npz", "--face-model", tmp_path / "flame.npz") == 0
-    assert process(clip, "-o", tmp_path / "take.npz") == 0
-    with np.load(tmp_path / "flame_take.npz") as take, np.load(tmp_path / "take.npz") as own:
+    with np.load(tmp_path / "flame_take.npz") as take, np.load(whole_take) as own:
         assert take["expr"].shape == (72, 100)
         assert take["shape"].shape == (300,)
         assert np.abs(take["jaw_pose"]).max() > 0.02
@@ -195,7 +222,7 @@ def test_the_built_in_heads_fit_in_flames_parameters(clip, networks, tmp_path, c
     assert process(clip, "-o", tmp_path / "told.npz", "--flame", tmp_path / "flame.npz") == 0
     assert process(clip, "-o", tmp_path / "own.npz") == 0
     with np.load(tmp_path / "told.npz") as told, np.load(tmp_path / "own.npz") as own:
-        assert told["expr"].shape == (72, 100)
+        assert told["expr"].shape == (20, 100)
         assert told["shape"].shape == (300,)
         np.testing.assert_allclose(told["arkit"], own["arkit"], atol=1e-6)
         np.testing.assert_allclose(told["eyes_pose"], own["eyes_pose"], atol=1e-6)
