@@ -31,6 +31,8 @@ _PROVIDERS: Final = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+_WARNING: Final = 2
+_FATAL: Final = 4
 _SESSIONS: WeakValueDictionary[str, Any] = WeakValueDictionary()
 """What this process has loaded and still uses; a session may be run by several threads at once."""
 
@@ -62,7 +64,8 @@ def describe() -> Capability:
     available = set(runtime.get_available_providers())
     devices = [name for name, provider in _PROVIDERS.items() if provider in available]
     precisions = ("fp32", "int8") if devices == ["cpu"] else ("fp32", "int8", "fp16")
-    return Capability(runtime.__version__, ",".join(devices), ", ".join(devices), precisions, True)
+    named = ", ".join(devices) if devices != ["cpu"] else "cpu; this build brings neither CUDA nor CoreML"
+    return Capability(runtime.__version__, ",".join(devices), named, precisions, True)
 
 
 def device_for(targets: tuple[str, ...]) -> str:
@@ -71,7 +74,10 @@ def device_for(targets: tuple[str, ...]) -> str:
     if not targets:
         return "cuda" if "cuda" in devices else "cpu"
     if len(targets) != 1 or targets[0] not in devices:
-        raise EngineError(f"onnxruntime builds here for one of {', '.join(devices)}, got --for {','.join(targets)}")
+        hint = "; CUDA comes with onnxruntime-gpu in the place of onnxruntime" if targets == ("cuda",) else ""
+        raise EngineError(
+            f"onnxruntime builds here for one of {', '.join(devices)}, got --for {','.join(targets)}{hint}"
+        )
     return targets[0]
 
 
@@ -85,6 +91,8 @@ def build(job: BuildJob) -> Built:
     job.progress("loading once", None)
     try:
         session = _session(payload, device, job.threads)
+    except EngineError as error:
+        raise EngineError(f"{job.name}: {error}") from error
     except Exception as error:  # its exception classes live in a private module and derive from Exception only
         raise EngineError(f"{job.name}: onnxruntime cannot run it ({first_line(error)})") from error
     rows = job.batch.maximum
@@ -113,6 +121,8 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
     if session is None:
         try:
             session = _session(payload, header.device, threads)
+        except EngineError as error:
+            raise EngineError(f"engine {path.name}: {error}") from error
         except Exception as error:  # its exception classes live in a private module and derive from Exception only
             raise EngineError(
                 f"engine {path.name} is not one ONNX Runtime takes ({first_line(error)}); run: {header.command} --force"
@@ -130,9 +140,16 @@ def _session(model: bytes, device: str, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     providers = [_PROVIDERS[device], *([] if device == "cpu" else [_PROVIDERS["cpu"]])]
-    session = runtime.InferenceSession(model, options, providers=providers)
+    # A provider that does not load says so on the terminal, and leaves the work to the CPU.
+    runtime.set_default_logger_severity(_FATAL)
+    try:
+        session = runtime.InferenceSession(model, options, providers=providers)
+    finally:
+        runtime.set_default_logger_severity(_WARNING)
     if session.get_providers()[0] != providers[0]:
-        raise EngineError(f"onnxruntime's {device} does not load on this machine: driver or libraries are missing")
+        raise EngineError(
+            f"onnxruntime's {device} does not load on this machine: driver or libraries are missing; use --for cpu"
+        )
     return session
 
 

@@ -68,7 +68,8 @@ def build(job: BuildJob) -> Built:
             for name, shape, kind in ports
         )
 
-    return Built(built.plan, device, specs(built.inputs), specs(built.outputs), {"builder": trt.title})
+    notes = {"builder": trt.title} | ({"refit": built.refit} if built.refit else {})
+    return Built(built.plan, device, specs(built.inputs), specs(built.outputs), notes)
 
 
 def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> Engine:

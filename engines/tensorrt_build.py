@@ -20,6 +20,12 @@ BuildPrecision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: Final[tuple[str, ...]] = ("fp32", "fp16", "int8")
 ANY_GPU: Final = "any"
 """Target of an engine that was built for no generation in particular."""
+REFITS: Final[dict[str, tuple[str, ...]]] = {
+    "tensorrt_rtx": ("REFIT", "REFIT_IDENTICAL"),
+    "tensorrt": ("REFIT_IDENTICAL", "REFIT"),
+}
+"""How engines without weights may take them back, what the module's documentation recommends first. Ours always get the same
+weights back, for which TensorRT has a flag of its own; TensorRT for RTX documents the general one only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class BuiltPlan:
     inputs: tuple[tuple[str, tuple[int, ...], str], ...]
     """Name, shape with -1 for open axes, and numpy type of each input."""
     outputs: tuple[tuple[str, tuple[int, ...], str], ...]
+    refit: str = ""
+    """Without weights: the flag that lets it take them back."""
 
 
 def build_plan(
@@ -87,14 +95,18 @@ def build_plan(
     network, parser = _parsed(trt, builder, logger, content, name)
     if request.precision == "int8":
         _check_quantised(trt, network, name)
-    config = builder.create_builder_config()
-    _configure(trt, builder, config, network, name, request)
-    _target(trt, config, targets)
-    timing = _timing_cache(trt, config, request.timing_cache)
-    if hasattr(config, "progress_monitor"):
-        config.progress_monitor = _monitor(trt, tell)
-    tell("compiling", 0.0)
-    built = builder.build_serialized_network(network, config)
+    built = None
+    for refit in _refits(trt, request):
+        config = builder.create_builder_config()
+        _configure(trt, builder, config, network, name, request, refit)
+        _target(trt, config, targets)
+        timing = _timing_cache(trt, config, request.timing_cache)
+        if hasattr(config, "progress_monitor"):
+            config.progress_monitor = _monitor(trt, tell)
+        tell("compiling", 0.0)
+        built = builder.build_serialized_network(network, config)
+        if built is not None:
+            break
     del parser
     if built is None:
         raise failure(f"{name} cannot be compiled", trt.title, logger.lines)
@@ -102,7 +114,7 @@ def build_plan(
         _keep(config.get_timing_cache(), request.timing_cache)
     tell("compiling", 1.0)
     ports = [_ports(trt, network, kind) for kind in ("input", "output")]
-    return BuiltPlan(bytes(built), targets or (ANY_GPU,), trt.name, trt.version, ports[0], ports[1])
+    return BuiltPlan(bytes(built), targets or (ANY_GPU,), trt.name, trt.version, ports[0], ports[1], refit)
 
 
 def half_precision(content: bytes, name: str) -> bytes:
@@ -164,16 +176,28 @@ def _check_quantised(trt: TensorRt, network: Any, name: str) -> None:
         raise EngineError(f"{name} has no quantised layers: calibrate it first: engines build {name} --precision int8")
 
 
-def _configure(trt: TensorRt, builder: Any, config: Any, network: Any, name: str, request: BuildRequest) -> None:
+def _refits(trt: TensorRt, request: BuildRequest) -> tuple[str, ...]:
+    """The flags to try one after the other; a single empty one when the weights stay inside."""
+    if not request.stripped:
+        return ("",)
+    known = trt.module.BuilderFlag.__members__
+    found = tuple(flag for flag in REFITS[trt.name] if flag in known)
+    if "STRIP_PLAN" not in known or not found:
+        raise EngineError(f"{trt.title} builds no engines without weights; keep them inside")
+    return found
+
+
+def _configure(
+    trt: TensorRt, builder: Any, config: Any, network: Any, name: str, request: BuildRequest, refit: str
+) -> None:
     flags = trt.module.BuilderFlag
     config.clear_flag(flags.TF32)
     if "REQUIRE_USER_ALLOCATION" in flags.__members__:
         # All memory is handed in at start-up: without that, runs cannot be captured as a CUDA graph.
         config.set_flag(flags.REQUIRE_USER_ALLOCATION)
-    if request.stripped:
-        if "STRIP_PLAN" not in flags.__members__:
-            raise EngineError(f"{trt.title} builds no engines without weights; keep them inside")
+    if refit:
         config.set_flag(flags.STRIP_PLAN)
+        config.set_flag(getattr(flags, refit))
     profile = builder.create_optimization_profile()
     open_axes = False
     for index in range(network.num_inputs):
