@@ -29,7 +29,7 @@ static int done(std::function<void()> work) {
 }
 static int attribute(int kind) {
     switch (kind) {
-        case 75: return 8;   // compute capability
+        case 75: return getenv("OLD_GPU") ? 6 : 8; // compute capability
         case 76: return 6;
         case 16: return 84;  // multiprocessors
         case 13: return 1695000;

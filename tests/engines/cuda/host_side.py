@@ -155,6 +155,18 @@ def in_torch(device: Device) -> None:
     assert np.allclose(other.infer(crops)["made"], wanted.numpy(), atol=1e-5)
     print("torch too")
 
+    class Greedy(torch.nn.Module):
+        def forward(self, taken: torch.Tensor) -> torch.Tensor:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 EiB.\nSee the documentation")
+
+    for name, network in (("greedy", Greedy()), ("mixed up", torch.nn.Linear(4, 5))):
+        refused = TorchDeviceEngine(Path(name), header((6,), (5,)), network.eval(), device, "cpu")
+        try:
+            refused.run(2)
+        except EngineError as error:
+            assert "\n" not in str(error)
+            print(error)
+
 
 def main(kind: Any) -> None:
     gpu = find_gpu()

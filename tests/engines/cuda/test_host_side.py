@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from engines.cuda.gpu import bindings, checked, find_gpu
+from engines.errors import EngineError
 from engines.preprocess import KERNELS
 
 pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed (extra: tensorrt)")
@@ -47,12 +50,55 @@ def test_frames_through_memory_kernels_and_graphs(driver: Path, kind: str) -> No
     assert "loading the kernel crops:" in done.stdout
     assert "takes 50 values of 3072 a row, got 49 picks" in done.stdout
     assert "torch too" in done.stdout
+    assert "engine greedy: the GPU's memory is full at 2 rows; build it with a smaller --batch" in done.stdout
+    assert (
+        "engine mixed up: torch cannot run it (" in done.stdout and "cannot be multiplied (2x6 and 4x5)" in done.stdout
+    )
 
 
 def test_a_machine_whose_driver_finds_no_gpu(driver: Path) -> None:
     code = "from engines.cuda.gpu import find_gpu; print(find_gpu())"
     done = run(driver, ["-c", code], NO_GPUS="1")
     assert done.stdout.strip() == "no NVIDIA GPU in this machine; use --engine openvino", done.stderr
+
+
+def test_a_gpu_that_is_too_old(driver: Path) -> None:
+    done = run(driver, ["-c", "from engines.cuda.gpu import find_gpu; print(find_gpu())"], OLD_GPU="1")
+    assert done.stdout.strip() == "Host GPU (sm66) is older than sm75, the oldest supported; use --engine openvino", (
+        done.stderr
+    )
+
+
+def test_a_machine_without_a_driver() -> None:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        find_gpu.cache_clear()
+        assert find_gpu() == "no NVIDIA driver on this machine; install one, or use --engine openvino"
+    else:
+        pytest.skip("there is a driver")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (
+            "CUDA_ERROR_OUT_OF_MEMORY",
+            "copying: the GPU has too little free memory; close other programs, or build with a",
+        ),
+        ("CUDA_ERROR_NO_DEVICE", "no NVIDIA GPU in this machine; use --engine openvino"),
+        ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", r"copying: the NVIDIA driver is too old \(CUDA_ERROR_SYSTEM"),
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", r"copying: the NVIDIA driver is too old \(CUDA_ERROR_UNSUPPORTED"),
+        ("CUDA_ERROR_NO_BINARY_FOR_GPU", "copying: it was not built for this GPU; build it again on this machine"),
+        ("CUDA_ERROR_ILLEGAL_ADDRESS", "copying: CUDA answers CUDA_ERROR_ILLEGAL_ADDRESS"),
+    ],
+)
+def test_what_the_driver_answers_becomes_one_line(status: str, said: str) -> None:
+    results = bindings().CUresult
+    assert checked((results.CUDA_SUCCESS, 3), "copying") == 3
+    with pytest.raises(EngineError, match=f"^{said}") as error:
+        checked((getattr(results, status),), "copying")
+    assert "\n" not in str(error.value)
 
 
 def test_access_of_an_unknown_kind(driver: Path) -> None:
