@@ -31,6 +31,7 @@ Float32 = NDArray[np.float32]
 _TRUSTED_WEIGHT = 0.3
 # Share of the face's width: a median residual above it is no frame to learn the resting face from.
 _FITS_WELL = 0.05
+_ACQUAINTED_FRAMES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,13 @@ class FaceFitter:
         camera: Camera,
         covering: Covering | None = None,
         look: Look | None = None,
+        *,
+        still: bool = False,
     ) -> FittedFace:
         """Fit one frame. Cold on the first one, when the frame size changes and when the warm fit fails; warm otherwise.
 
         ``covering`` is what was in front of the face in the last frame, ``look`` shows the picture at a state; without them
-        landmarks alone decide.
+        landmarks alone decide. ``still`` says that the picture shows the face unmoved, so that there is nothing new to learn.
         """
         if observation.arkit_hint is not None:
             heard = self._lids(observation.landmarks, observation.arkit_hint, learn=self._doubt == 0.0)
@@ -127,7 +130,7 @@ class FaceFitter:
         width = max(float(observation.box[2]), 1.0)
         cold = self._state is None or camera != self._camera
         if not cold:
-            solution = self._warm(camera, target)
+            solution = self._warm(camera, target, still=still)
             residual_px = self._residual(observation, solution)
             cold = residual_px > self._config.restart_residual * width
             # Behind a hand anybody fits badly.
@@ -270,11 +273,14 @@ class FaceFitter:
             return self._solve_relaxed(camera, target, rigid.state, self._config.cold_iterations)
         return self._solve_identity(camera, target, rigid.state, self._config.cold_iterations)
 
-    def _warm(self, camera: Camera, target: Target) -> Solution:
+    def _warm(self, camera: Camera, target: Target, *, still: bool) -> Solution:
         assert self._state is not None
         solution = self._solve_relaxed(camera, target, self._state, self._config.warm_iterations, relinearise=False)
         if self._doubt > 0.0:
             # A face that something is in front of, or was a frame ago, teaches nothing about the person.
+            return solution
+        if still and self._age >= _ACQUAINTED_FRAMES:
+            # What looks novel about it is noise.
             return solution
         if self.identity.wants(solution.state.rotation, solution.state.expression, self._age):
             return self._solve_identity(camera, target, solution.state, self._config.keyframe_iterations)

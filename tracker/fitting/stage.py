@@ -21,7 +21,7 @@ from tracker.fitting.neutral import NeutralReference
 from tracker.fitting.recenter import Recenter
 from tracker.fitting.residuals import FitState
 from tracker.rotations import head_rotvec_from_matrix, matrix_from_rotvec, quaternion_from_matrix
-from tracker.smoothing import FaceSmoother, SmoothingConfig
+from tracker.smoothing import FaceSmoother, PictureStillness, SmoothingConfig
 from tracker.types import Face, FaceObservation, FaceParams, ImageRGB, Notice, SkinView
 
 Float32 = NDArray[np.float32]
@@ -56,8 +56,10 @@ class KnownSkin(Protocol):
 class _Person:
     fitter: FaceFitter
     smoother: FaceSmoother
+    stillness: PictureStillness
     seen_ns: int
     seen_call: int
+    identity_version: int = 0
 
 
 class FitStage:
@@ -178,6 +180,7 @@ class FitStage:
             person = _Person(
                 FaceFitter(self._model, self._set_name, self._fit_config),
                 FaceSmoother(self._smoothed_names, self._smoothing_config),
+                PictureStillness(),
                 t_capture_ns,
                 self._calls,
             )
@@ -189,8 +192,9 @@ class FitStage:
             person.fitter.restart()
         person.seen_ns, person.seen_call = t_capture_ns, self._calls
         enrolled, reopened = person.fitter.enrolment is not None, person.fitter.reopened
+        still = self._skin is not None and image is not None and person.stillness(image, seen.box)
         try:
-            fitted, covering = self._fitted(person.fitter, seen, camera, t_capture_ns, image)
+            fitted, covering = self._fitted(person.fitter, seen, camera, t_capture_ns, image, still=still)
         except np.linalg.LinAlgError:
             fitted, covering = None, None
         if person.fitter.reopened > reopened:
@@ -203,7 +207,9 @@ class FitStage:
             person.smoother.reset()
         arkit = np.zeros(0, np.float32) if fitted.arkit is None else fitted.arkit
         state = replace(fitted.state, expression=np.concatenate([fitted.state.expression, arkit]))
-        smooth = person.smoother(state, t_capture_ns)
+        # Learning the person's shape moves the pose of a face that does not.
+        learned, person.identity_version = person.identity_version != fitted.identity_version, fitted.identity_version
+        smooth = person.smoother(state, t_capture_ns, still=still and not learned)
         count = self._model.expression_count
         arkit = self._arkit_weights(smooth.expression) if fitted.arkit is None else smooth.expression[count:]
         if covering is not None:
@@ -212,7 +218,14 @@ class FitStage:
         return self._assemble(seen, fitted, replace(smooth, expression=smooth.expression[:count]), arkit)
 
     def _fitted(
-        self, fitter: FaceFitter, seen: FaceObservation, camera: Camera, t_capture_ns: int, image: ImageRGB | None
+        self,
+        fitter: FaceFitter,
+        seen: FaceObservation,
+        camera: Camera,
+        t_capture_ns: int,
+        image: ImageRGB | None,
+        *,
+        still: bool,
     ) -> tuple[FittedFace, Covering | None]:
         skin = self._skin
         if skin is None or image is None:
@@ -222,12 +235,12 @@ class FitStage:
             return fitter.fit(seen, camera), None
         covering = Covering(hidden, skin.covered_fraction(seen.face_id))
         if fitter.is_calm and not skin.needs_look(seen.face_id, t_capture_ns):
-            return fitter.fit(seen, camera, covering), covering
+            return fitter.fit(seen, camera, covering, still=still), covering
 
         def look(state: FitState) -> SkinView | None:
             return skin.view(image, seen.face_id, self._params(state), fitter.shape, camera)
 
-        return fitter.fit(seen, camera, covering, look), covering
+        return fitter.fit(seen, camera, covering, look, still=still), covering
 
     def _assemble(self, seen: FaceObservation, fitted: FittedFace, smooth: FitState, arkit: Float32) -> Face:
         params = self._params(smooth)

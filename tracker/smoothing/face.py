@@ -20,6 +20,7 @@ Float64 = NDArray[np.float64]
 
 _LONGEST_STEP_S = 0.5
 _SHORTEST_STEP_S = 1e-3
+_LONGEST_MEAN_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class FaceSmoother:
         self._rotation: Float64 | None = None
         self._anchor: Float64 = np.eye(3)
         self._last_ns = 0
+        self._still_s = 0.0
 
     def reset(self) -> None:
         """Pass the next state through unchanged."""
@@ -58,8 +60,8 @@ class FaceSmoother:
         for filtered in (self._turn, self._bearing, self._depth, self._face, self._eyes):
             filtered.reset()
 
-    def __call__(self, state: FitState, t_capture_ns: int) -> FitState:
-        """The smoothed state of a frame captured at ``t_capture_ns``.
+    def __call__(self, state: FitState, t_capture_ns: int, *, still: bool = False) -> FitState:
+        """The smoothed state of a frame captured at ``t_capture_ns``; ``still`` when the picture shows that nothing moves.
 
         A gap of more than half a second, or time running backwards, starts afresh.
         """
@@ -69,19 +71,21 @@ class FaceSmoother:
         if self._rotation is None or not 0.0 <= step_s <= _LONGEST_STEP_S:
             self.reset()
             self._anchor = state.rotation
+            still = False
         self._last_ns = t_capture_ns
         step_s = max(step_s, _SHORTEST_STEP_S)
+        self._still_s = min(self._still_s + step_s, _LONGEST_MEAN_S) if still else 0.0
         # Bearing in units of depth: a metre sideways counts by how far it moves in the picture.
         depth = state.translation[2]
-        bearing = self._bearing(state.translation[:2] / depth, step_s)
-        smooth_depth = float(np.exp(self._depth(np.array([np.log(depth)]), step_s)[0]))
-        turned = self._turn(rotvec_from_matrix(state.rotation @ self._anchor.T), step_s)
+        bearing = self._bearing(state.translation[:2] / depth, step_s, self._still_s)
+        smooth_depth = float(np.exp(self._depth(np.array([np.log(depth)]), step_s, self._still_s)[0]))
+        turned = self._turn(rotvec_from_matrix(state.rotation @ self._anchor.T), step_s, self._still_s)
         self._rotation = matrix_from_rotvec(turned) @ self._anchor
         if np.linalg.norm(turned) > 0.5:
             self._reanchor(turned)
         expression = state.expression.copy()
-        expression[self._slow] = self._face(state.expression[self._slow], step_s)
-        expression[self._quick] = self._eyes(state.expression[self._quick], step_s)
+        expression[self._slow] = self._face(state.expression[self._slow], step_s, self._still_s)
+        expression[self._quick] = self._eyes(state.expression[self._quick], step_s, self._still_s)
         return FitState(self._rotation, np.array([*(bearing * smooth_depth), smooth_depth]), expression)
 
     def _reanchor(self, turned: Float64) -> None:

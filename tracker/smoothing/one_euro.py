@@ -68,8 +68,11 @@ class OneEuroFilter:
             self._value = self._value - offset
             self._noise.rebase(offset)
 
-    def __call__(self, sample: NDArray[np.floating], step_s: float) -> Float64:
-        """The smoothed value of a sample taken ``step_s`` > 0 seconds after the last one."""
+    def __call__(self, sample: NDArray[np.floating], step_s: float, still_s: float = 0.0) -> Float64:
+        """The smoothed value of a sample taken ``step_s`` > 0 seconds after the last one.
+
+        What is known to have been still for ``still_s`` seconds is the mean over that time: samples count ever less.
+        """
         new: Float64 = np.asarray(sample, np.float64)
         variance = self._noise(new, step_s)
         if self._value is None:
@@ -86,7 +89,10 @@ class OneEuroFilter:
         else:
             speed = np.abs(self._velocity) - gate * np.sqrt(variance)
         cutoff = config.min_cutoff_hz + config.beta * np.maximum(speed, 0.0)
-        value: Float64 = self._value + alpha(cutoff, step_s) * (new - self._value)
+        gain = alpha(cutoff, step_s)
+        if still_s > 0.0:
+            gain = np.minimum(gain, step_s / (step_s / alpha(config.min_cutoff_hz, step_s) + still_s))
+        value: Float64 = self._value + gain * (new - self._value)
         self._value = value
         return value
 
