@@ -13,6 +13,7 @@ docs/gpu.md tells how to take what is needed to a machine that reaches no networ
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -21,14 +22,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from engines.cuda.gpu import find_gpu
 from engines.tensorrt_module import CURRENT
-from tools.gpu import crops_check, frame_loop, machine, tensorrt_check, torch_check, training_check
 from tools.gpu.steps import Child, Outcome, Report, SkippedError, carry_out
 
 LIMITS_STEP = "limits of this GPU"
@@ -56,6 +55,19 @@ def on_gpu(work: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
     return checked
 
 
+def work(place: str, **given: object) -> Callable[[Outcome], None]:
+    """A function of ``tools.gpu``, such as ``torch_check.limits``, with what else it is given.
+
+    Imported when its turn comes: a package that is missing costs the steps that need it.
+    """
+    module, _, function = place.partition(".")
+
+    def carried_out(outcome: Outcome) -> None:
+        getattr(importlib.import_module(f"tools.gpu.{module}"), function)(outcome, **given)
+
+    return carried_out
+
+
 def steps(report: Path, source: Path | None, pycuda: Path) -> list[Step]:
     """All steps, what matters most first.
 
@@ -64,31 +76,33 @@ def steps(report: Path, source: Path | None, pycuda: Path) -> list[Step]:
         source: pycuda's source archive.
         pycuda: the folder to build it into.
     """
-    networks = on_gpu(lambda outcome: torch_check.networks(outcome, reached(report)))
     return [
         Step("machine", 40, described),
-        Step("TensorRT's module", 40, machine.tensorrt),
-        Step("TensorRT, building ahead of time", 60, tensorrt_check.build),
+        Step("TensorRT's module", 40, work("machine.tensorrt")),
+        Step("TensorRT, building ahead of time", 60, work("tensorrt_check.build")),
         *(
-            Step(f"TensorRT {precision}, built for {whom}", 45, on_gpu(work))
+            Step(
+                f"TensorRT {precision}, built for {whom}", 45,
+                on_gpu(work("tensorrt_check.run", precision=precision, targets=targets)),
+            )
             for precision, whom, targets in (
                 ("fp32", "every GPU", ()), ("fp32", "this GPU", (CURRENT,)), ("fp16", "this GPU", (CURRENT,)),
             )
-            for work in (partial(tensorrt_check.run, precision=precision, targets=targets),)
         ),
-        Step("TensorRT without weights", 45, on_gpu(tensorrt_check.stripped)),
-        Step("crops through cuda-bindings", 60, on_gpu(partial(crops_check.check, kind="cuda-bindings"))),
-        Step("frame loop with torch", 75, on_gpu(partial(frame_loop.run, engine="torch"))),
-        Step("engines in torch", 120, torch_check.engines),
-        Step("frame loop with TensorRT", 60, on_gpu(partial(frame_loop.run, engine="tensorrt"))),
-        Step("frame loop on the CPU", 60, lambda outcome: frame_loop.run(outcome, frame_loop.cpu_engine())),
-        Step(LIMITS_STEP, 40, on_gpu(lambda outcome: torch_check.limits(outcome) and None)),
-        Step("networks in torch", 100, networks),
-        Step("synthetic renderer", 90, training_check.renderer),
-        Step("training dense_landmarks", 130, partial(training_check.fit, method="dense_landmarks")),
-        Step("training encoder", 110, partial(training_check.fit, method="encoder")),
-        Step(PYCUDA_STEP, 300, on_gpu(lambda outcome: machine.build_pycuda(outcome, source, pycuda))),
-        Step("crops through pycuda", 60, on_gpu(partial(crops_check.check, kind="pycuda"))),
+        Step("TensorRT without weights", 45, on_gpu(work("tensorrt_check.stripped"))),
+        Step("crops through cuda-bindings", 60, on_gpu(work("crops_check.check", kind="cuda-bindings"))),
+        Step("frame loop with torch", 75, on_gpu(work("frame_loop.run", engine="torch"))),
+        Step("engines in torch", 120, work("torch_check.engines")),
+        Step("frame loop with TensorRT", 60, on_gpu(work("frame_loop.run", engine="tensorrt"))),
+        Step("frame loop on the CPU", 60, work("frame_loop.run", engine="cpu")),
+        Step(LIMITS_STEP, 40, on_gpu(work("torch_check.limits"))),
+        Step("networks in torch", 100, on_gpu(lambda outcome: work("torch_check.networks", reached=reached(report))(outcome))),
+        Step("synthetic renderer", 90, work("training_check.renderer")),
+        Step("training dense_landmarks", 130, work("training_check.fit", method="dense_landmarks")),
+        Step("training encoder", 110, work("training_check.fit", method="encoder")),
+        Step("decoding with NVDEC", 60, on_gpu(work("decoding.run"))),
+        Step(PYCUDA_STEP, 300, on_gpu(work("machine.build_pycuda", source=source, target=pycuda))),
+        Step("crops through pycuda", 60, on_gpu(work("crops_check.check", kind="pycuda"))),
     ]  # fmt: skip
 
 
@@ -168,7 +182,7 @@ def described(outcome: Outcome) -> None:
     """What can be told about the machine; skipped where it has no GPU."""
     found = find_gpu()
     try:
-        machine.describe(outcome)
+        work("machine.describe")(outcome)
     except Exception:
         if isinstance(found, str):
             raise SkippedError(found) from None

@@ -44,6 +44,10 @@ def carry_out(name: str, work: Callable[[Outcome], None]) -> Outcome:
         work(outcome)
     except SkippedError as error:
         outcome.state, outcome.reason = "skipped", str(error)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        ours = missing in ("engines", "tools", "tracker", "trainer")
+        outcome.state, outcome.reason = ("failed", str(error)) if ours else ("skipped", f"{missing} is not installed")
     except (EngineError, TrackerError) as error:
         outcome.state, outcome.reason = "failed", str(error)
         outcome.facts |= {"in its own words": " / ".join(notes)} if (notes := getattr(error, "__notes__", [])) else {}
