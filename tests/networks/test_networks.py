@@ -128,3 +128,18 @@ def test_the_command_fetches_lists_and_finds(
     assert "missing" not in capsys.readouterr().out
     assert run("path", "iris_landmark.tflite") == 0
     assert Path(capsys.readouterr().out.strip()) == empty_store / "iris_landmark.tflite"
+
+
+def test_onnx_runtime_stands_in_where_nothing_reads_the_files(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("onnx", "onnxruntime"):
+        pytest.importorskip(module, reason="not installed (extra: engines)")
+    from engines import backend
+
+    here: set[str] = set()
+    monkeypatch.setattr(backend, "installed", lambda name: name in here)
+    with pytest.raises(NetworkAssetError, match=r"run: pip install openvino$"):
+        open_network("face_blendshapes.tflite")
+    here.add("onnxruntime")
+    engine = open_network("face_blendshapes.tflite")
+    assert engine.backend == "onnxruntime"
+    assert [spec.shape for spec in engine.inputs] == [(1, 146, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def open_network(
         file: as in ``locate``.
         precision: ``auto`` is bf16 where the CPU multiplies it natively, f32 elsewhere.
         threads: CPU threads per inference.
-        engine: what runs it; ``auto`` is the first installed of OpenVINO and LiteRT.
+        engine: what runs it; ``auto`` is the first installed of OpenVINO, LiteRT and ONNX Runtime.
         rows: crops that one run is to take at most, for the engines that take more than one: ``tensorrt`` and ``torch``.
 
     Raises:
@@ -69,6 +70,8 @@ def open_network(
     try:
         if engine in ("tensorrt", "torch"):
             return _built(path, engine, precision, threads, rows)
+        if engine == "auto" and _only_onnxruntime():
+            engine = "onnxruntime"
         if engine == "onnxruntime":
             from engines.tflite.convert import convert
 
@@ -76,6 +79,15 @@ def open_network(
         return load_engine(path, engine, precision=precision, threads=threads, cache_dir=cache_dir("engines"))
     except EngineError as error:
         raise NetworkAssetError(str(error)) from error
+
+
+def _only_onnxruntime() -> bool:
+    """Whether nothing here reads .tflite files itself, and ONNX Runtime runs what they are converted to."""
+    from engines.backend import installed
+
+    if installed("openvino") or installed("litert"):
+        return False
+    return installed("onnxruntime") and importlib.util.find_spec("onnx") is not None
 
 
 def _built(path: Path, engine: EngineName, precision: Precision, threads: int, rows: int) -> Engine:
