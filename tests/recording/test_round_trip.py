@@ -349,6 +349,23 @@ def test_a_face_that_is_not_finite_is_left_out_and_its_frame_stays(
     assert ("left out of frame 0" in caplog.text) == recorded
 
 
+def test_a_take_that_holds_nan_is_not_read(tmp_path: Path) -> None:
+    """Other programs write takes too, and nothing that is made of a take may hold NaN."""
+    path = record(tmp_path / "a.npz", make_clip(3))
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    arrays["arkit"] = _with_nan(arrays["arkit"])
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(RecordingError, match="'arkit' holds NaN"):
+        read_take(tmp_path / "bad.npz")
+    lines = record(tmp_path / "a.jsonl", make_clip(3)).read_text().splitlines(keepends=True)
+    frame = json.loads(lines[2])
+    frame["faces"][0]["gaze"]["left"][0] = float("nan")
+    (tmp_path / "bad.jsonl").write_text("".join([*lines[:2], json.dumps(frame) + "\n", *lines[3:]]))
+    with pytest.raises(RecordingError, match="frame record 1 is damaged.*NaN"):
+        read_take(tmp_path / "bad.jsonl")
+
+
 def test_a_face_of_another_model_is_refused(tmp_path: Path) -> None:
     face = make_face(np.random.default_rng(0))
     face = dataclasses.replace(face, identity=np.zeros(9, np.float32))

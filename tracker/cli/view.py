@@ -97,7 +97,6 @@ def run(args: argparse.Namespace) -> int:
         return _open_recording(args, options)
     if args.source is not None:
         return _track(args, options)
-    options.check()
     try:
         with ending_like_ctrl_c():
             if args.take is not None:
@@ -163,6 +162,7 @@ def _show_take(args: argparse.Namespace, options: ViewOptions) -> None:
     from tracker.view.takes import show_take
 
     take = read_take(args.take)
+    options.check()
     take.check_frames()
     model = take.load_model(args.face_model)
     contents = Contents(args.video is not None, False, bool(take.meta.get("appearance")), live=False)
@@ -181,6 +181,7 @@ def _show_stream(args: argparse.Namespace, options: ViewOptions) -> None:
     from tracker.publishing.describe import check_stream_model
 
     endpoint = parse_endpoint(args.connect or DEFAULT_BIND, "--connect")
+    options.check()
     with ExitStack() as stack:
         subscriber = stack.enter_context(Subscriber(endpoint, curve_keys=args.curve_keys))
         schema = _wait_for_schema(args, subscriber, endpoint)

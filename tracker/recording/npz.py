@@ -201,9 +201,13 @@ def _load(path: Path, file: IO[bytes] | None, names: tuple[str, ...] | None) -> 
         if file is None and not zipfile.is_zipfile(path):
             # np.load would take other kinds of files too. A cut-off npz lacks the directory at its end.
             with path.open("rb") as opened:
-                whole = opened.read(2) != b"PK"
-            problem = "it is not an .npz file" if whole else "it is cut off"
-            raise RecordingError(f"{path} is not a take: {problem}; record it again with `tracker process`")
+                cut_off = opened.read(2) == b"PK"
+            if cut_off:
+                raise RecordingError(f"{path} is not a whole take: it is cut off; record it again with `tracker process`")
+            raise RecordingError(
+                f"{path} is not a take: it is neither .npz nor another format of takes; "
+                "`tracker process VIDEO -o take.npz` makes one"
+            )
         with np.load(path if file is None else file, allow_pickle=False) as archive:
             if "meta_json" not in archive.files:
                 raise RecordingError(f"{path} is not a take: it is an .npz without 'meta_json'")
@@ -255,6 +259,9 @@ def _check(path: Path, arrays: dict[str, Array], meta: dict[str, Any], header: T
             raise RecordingError(f"{path} is not a whole take: '{name}' is missing")
         if arrays[name].shape != (count, *shape):
             raise RecordingError(f"{path}: '{name}' must have shape {(count, *shape)}, got {arrays[name].shape}")
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise RecordingError(f"{path}: '{name}' holds NaN or infinity, which takes never do; record it again")
     table = arrays.get("identity")
     if table is None or table.ndim != 2 or table.shape[1] != header.identity_count:
         raise RecordingError(f"{path}: 'identity' must have shape (versions, {header.identity_count})")

@@ -22,9 +22,12 @@ TakeState = Literal["missing", "complete", "partial", "other"]
 
 def check_suffix(path: Path) -> None:
     """Raise RecordingError, listing what there is, when a file name's suffix is none of the formats."""
-    if path.suffix.lower() not in SUFFIXES:
-        found = f"'{path.suffix}'" if path.suffix else "no suffix"
-        raise RecordingError(f"cannot record to {path}: expected {', '.join(SUFFIXES)} or a folder, got {found}")
+    if path.suffix.lower() in SUFFIXES:
+        return
+    if path.is_dir():
+        raise RecordingError(f"cannot record to {path}: it is a folder; name a file in it, such as {path / 'take.npz'}")
+    found = f"'{path.suffix}'" if path.suffix else "no suffix"
+    raise RecordingError(f"cannot record to {path}: expected a name ending in {', '.join(SUFFIXES)}, got {found}")
 
 
 def check_packages(path: Path) -> None:

@@ -218,6 +218,8 @@ def _array(value: bytes | list[Any], size: int | None) -> Float32:
     array = np.frombuffer(value, "<f4") if isinstance(value, bytes) else np.array(value, np.float32)
     if size is not None and array.shape != (size,):
         raise ValueError(f"expected {size} numbers, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError("it holds NaN or infinity")
     return array
 
 
