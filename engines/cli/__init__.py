@@ -115,15 +115,7 @@ def _dispatch(verbosity: int, rest: list[str]) -> int:
 
 
 def _run_verb(verb: str, rest: list[str], verbosity: int) -> int:
-    module = importlib.import_module(f"engines.cli.{verb}")
-    parser = _Parser(
-        prog=f"engines {verb}",
-        description=module.HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.add_arguments(parser)
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="log what happens, show tracebacks")
+    module, parser = importlib.import_module(f"engines.cli.{verb}"), parser_of(verb)
     args, unknown = parser.parse_known_args(rest)
     if unknown:
         options = [option for action in parser._actions for option in action.option_strings]
@@ -133,6 +125,20 @@ def _run_verb(verb: str, rest: list[str], verbosity: int) -> int:
     logging.getLogger("engines").setLevel(level)
     code: int = module.run(args)
     return code
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """What reads the arguments of a verb, one of ``VERBS``."""
+    module = importlib.import_module(f"engines.cli.{verb}")
+    parser = _Parser(
+        prog=f"engines {verb}",
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log what happens, show tracebacks")
+    return parser
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

@@ -24,7 +24,9 @@ def write_take(path: Path, meta: dict[str, object] | None = None, *, overwrite: 
 
 @pytest.mark.parametrize("name", ["take.mp4", "take.txt", "take"])
 def test_an_unknown_suffix_lists_the_valid_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RecordingError, match=r"expected a name ending in \.npz, \.jsonl, \.csv, \.parquet, \.mcap, got"):
+    with pytest.raises(
+        RecordingError, match=r"expected a name ending in \.npz, \.jsonl, \.csv, \.parquet, \.mcap, got"
+    ):
         open_writer(tmp_path / name, model=MODEL)
 
 

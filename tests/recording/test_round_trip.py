@@ -362,7 +362,7 @@ def test_a_take_that_holds_nan_is_not_read(tmp_path: Path) -> None:
     frame = json.loads(lines[2])
     frame["faces"][0]["gaze"]["left"][0] = float("nan")
     (tmp_path / "bad.jsonl").write_text("".join([*lines[:2], json.dumps(frame) + "\n", *lines[3:]]))
-    with pytest.raises(RecordingError, match="frame record 1 is damaged.*NaN"):
+    with pytest.raises(RecordingError, match=r"frame record 1 is damaged.*NaN"):
         read_take(tmp_path / "bad.jsonl")
 
 

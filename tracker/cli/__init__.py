@@ -125,17 +125,7 @@ def _run_verb(verbosity: int, verb: str, rest: list[str]) -> int:
         kind = "option" if verb.startswith("-") else "verb"
         return _complain(f"unknown {kind} {verb!r}{_nearest(verb, VERBS)}; see `tracker --help`", EXIT_USAGE)
     try:
-        module = importlib.import_module(f"tracker.cli.{verb}")
-        parser = _Parser(
-            prog=f"tracker {verb}",
-            description=module.HELP,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(parser)
-        parser.add_argument(
-            "-v", "--verbose", action="count", default=0, help="log what happens, show tracebacks (-vv: more)"
-        )
+        module, parser = importlib.import_module(f"tracker.cli.{verb}"), parser_of(verb)
         args, unknown = parser.parse_known_args(rest)
         if unknown:
             options = [option for action in parser._actions for option in action.option_strings]
@@ -162,6 +152,22 @@ def _run_verb(verbosity: int, verb: str, rest: list[str]) -> int:
         return _defect(verb, error, verbosity) if reason is None else _complain(reason, 1, verbosity)
     except Exception as error:
         return _defect(verb, error, verbosity)
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """What reads the arguments of a verb, one of ``VERBS``."""
+    module = importlib.import_module(f"tracker.cli.{verb}")
+    parser = _Parser(
+        prog=f"tracker {verb}",
+        description=module.HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log what happens, show tracebacks (-vv: more)"
+    )
+    return parser
 
 
 def _nearest(word: str, known: Sequence[str] | dict[str, str]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tracker.cli.terminal import progress_bars, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -21,7 +22,7 @@ class BatchProgress:
         self._numbers = {job: f"[{number}/{len(jobs)}] " for number, job in enumerate(jobs, 1)}
         if len(jobs) == 1:
             self._numbers = dict.fromkeys(jobs, "")
-        self._progress: Progress | None = None if quiet else _bars()
+        self._progress: Progress | None = None if quiet else progress_bars()
         self._all: TaskID | None = None
         self._tasks: dict[Job, TaskID] = {}
         self._finished = 0
@@ -109,21 +110,3 @@ class JobProgress:
     def advance(self) -> None:
         """One frame more."""
         self._progress.advance(self._job)
-
-
-def say(text: str) -> None:
-    """Write a line for people."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
-def _bars() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from tracker.cli.columns import FrameRateColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), FrameRateColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker.cli.signals import ending_like_ctrl_c
+from tracker.cli.terminal import progress_bars, say
 from tracker.errors import ConfigError, RecordingError, TrackerError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker convert take.npz take.livelink.csv          Live Link Face's CSV for Unreal, Maya and Blender importers
   tracker convert take.npz take.usda --fps 24         USD at 24 frames a second
   tracker convert takes/*.npz --to bvh -o bvh/        several at once
-  tracker convert take.npz take.glb --sound clip.mp4  and take.wav, in sync with it
+  tracker convert take.npz talk.glb --sound clip.mp4  and talk.wav, in sync with it
   tracker convert take.npz short.npz --start 2 --end 5.5
   tracker convert take.npz.part                       finish what a crash has cut off: take.npz
 
@@ -86,20 +86,20 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     with ExitStack() as stack:
         stack.enter_context(ending_like_ctrl_c())
-        progress = None if args.quiet else stack.enter_context(_progress())
+        progress = None if args.quiet else stack.enter_context(progress_bars(transient=True))
         for number, job in enumerate(jobs, 1):
             try:
                 _convert(job, args, wanted, progress)
             except KeyboardInterrupt:
-                _say(f"interrupted; {number - 1} of {len(jobs)} converted, {job.output} is as it was before")
+                say(f"interrupted; {number - 1} of {len(jobs)} converted, {job.output} is as it was before")
                 return 130
             except TrackerError as error:
                 if len(jobs) == 1:
                     raise
                 failed += 1
-                _say(f"tracker convert: {error}")
+                say(f"tracker convert: {error}")
     if failed:
-        _say(f"{failed} of {len(jobs)} takes failed")
+        say(f"{failed} of {len(jobs)} takes failed")
     return 1 if failed else 0
 
 
@@ -133,7 +133,7 @@ def _convert(job: _Job, args: argparse.Namespace, wanted: Range, progress: Progr
         progress.update(task, total=count, completed=count)
     if not args.quiet:
         unfinished = "" if take.complete else ", incomplete: its recording ended early"
-        _say(f"{job.output}: {count} frames{unfinished}" + "".join(f"; {note}" for note in notes))
+        say(f"{job.output}: {count} frames{unfinished}" + "".join(f"; {note}" for note in notes))
 
 
 def _copy(take: Take, job: _Job, args: argparse.Namespace, wanted: Range, advance: Any) -> int:
@@ -272,18 +272,3 @@ def _rate(text: str) -> Fraction:
             f"expected 1..1000 frames a second such as 24, 29.97 or 30000/1001, got '{text}'"
         )
     return rate
-
-
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracker.cache import check_writable
 from tracker.cli import albedo
 from tracker.cli.signals import ending_like_ctrl_c
+from tracker.cli.terminal import progress_bars, say
 from tracker.config import add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError, EnrolmentError
 
@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         stack.enter_context(ending_like_ctrl_c())
-        source = stack.enter_context(open_source(args.source, on_event=lambda kind, text: _say(f"{kind}: {text}")))
+        source = stack.enter_context(open_source(args.source, on_event=lambda kind, text: say(f"{kind}: {text}")))
         tracker = FrameTracker(replace(config, max_faces=1, appearance=True, photometric="off"))
         survey = Survey(tracker)
-        with _progress(args.quiet) as progress:
+        with progress_bars(quiet=args.quiet) as progress:
             neutral = _watch(source, survey, args, progress)
             task = progress.add_task("solving", total=None)
             report = survey.enroller.solve(
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             albedo.write(args.albedo, tracker.fitted_model, skin.albedo)
     if not args.quiet:
         for line in _lines(report, args.output, neutral, enrolment.albedo):
-            _say(line)
+            say(line)
     return 0
 
 
@@ -213,17 +213,3 @@ def _side(yaw_deg: float) -> str:
 
 def _name(source: str) -> str:
     return Path(source).name or source
-
-
-def _progress(quiet: bool) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), disable=quiet
-    )  # fmt: skip
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tracker.cli.terminal import say
 from tracker.errors import ConfigError, PublishError
 from tracker.publishing.config import DEFAULT_BIND, DEFAULT_LATEST, is_local, parse_endpoint
 
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     with ExitStack() as stack:
         subscriber = stack.enter_context(Subscriber(endpoint, latest=args.latest, curve_keys=args.curve_keys))
-        note = _note_nothing if args.quiet else _note
+        note = _note_nothing if args.quiet else say
         sinks: list[Callable[[Message], None]] = []
         if args.save is not None:
             sinks.append(stack.enter_context(_TakeSink(args, subscriber)))
@@ -147,11 +148,6 @@ def _listen(
                 return
 
 
-def _note(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
 def _note_nothing(text: str) -> None:
     """Nothing, for --quiet."""
 
@@ -190,7 +186,7 @@ class _TakeSink:
         if self._writer is not None:
             self._writer.close(complete=kind is None)
             if not self._args.quiet:
-                _note(
+                say(
                     f"saved {self._writer.frame_count} frames to {self._args.save}, {self._subscriber.dropped} lost on the way"
                 )
 

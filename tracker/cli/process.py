@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli import albedo
-from tracker.cli.batch_progress import BatchProgress, say
+from tracker.cli.batch_progress import BatchProgress
 from tracker.cli.signals import ending_like_ctrl_c
+from tracker.cli.terminal import say
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError
 from tracker.sources.decoding import add_decoder_argument, decoder_for

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from tracker.arkit import ARKIT_INDEX
+from tracker.cli.terminal import progress_bars, say
 from tracker.errors import ConfigError, RecordingError
 from tracker.rendering.frame_size import MAX_SIZE, MIN_HEIGHT, output_size, scaled
+from tracker.rendering.take_video import TakeVideo
+from tracker.rendering.telling import largest_face, picture_row
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from tracker.recording import Take
     from tracker.rendering.tiles import Tiles
     from tracker.sources.base import FrameSource
-    from tracker.types import Face, Frame, FrameResult, ImageRGB
+    from tracker.types import Frame, FrameResult, ImageRGB
 
 HELP = "draw a take over its video, for the eye: mesh, landmarks, skin, light, another light"
 
@@ -130,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
         revisit = Revisit(take, model)
     tiles = Tiles(model, kinds, None if revisit is None else revisit.stage.points, relightings)
-    job = _Job(args, take, model, tiles, revisit)
+    job = _Job(args, take, TakeVideo(take, args.video), model, tiles, revisit)
     if revisit is not None and not revisit.has_skin:
         job.learn(revisit)
     if args.picture:
@@ -142,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
 class _Job:
     args: argparse.Namespace
     take: Take
+    video: TakeVideo
     model: FaceModel
     tiles: Tiles
     revisit: Revisit | None
@@ -151,10 +151,10 @@ class _Job:
         from tracker.rendering.panel import picture, tiled_picture
         from tracker.rendering.picture_file import write_picture
 
-        wanted = self._picture_row()
+        wanted = picture_row(self.take, self.args.frame)
         shown: tuple[Frame, FrameResult] | None = None
         with self._open() as source:
-            for frame, row in self._pairs(source):
+            for frame, row in self.video.pairs(source):
                 if row > wanted:
                     break
                 if row > wanted - _RUN_UP:
@@ -168,7 +168,7 @@ class _Job:
                 f"{self.args.video} has no frame {wanted}; is it the video that {self.take.path} was made from?"
             )
         frame, result = shown
-        face = _largest(result)
+        face = largest_face(result)
         overlay = self.tiles.only_overlay
         if overlay is not None:
             panel = picture(frame.image, result.camera, face, self.model, overlay, footer=_footer(result, wanted))
@@ -176,7 +176,7 @@ class _Job:
             time_s = float(_time_s(result) - _time_s(self.take.frame(0)))
             panel = tiled_picture(frame.image, result.camera, face, self.model, self.tiles, time_s=time_s)
         write_picture(self.args.picture, panel)
-        _say(f"{self.args.picture}: frame {wanted}, {panel.shape[1]}x{panel.shape[0]}")
+        say(f"{self.args.picture}: frame {wanted}, {panel.shape[1]}x{panel.shape[0]}")
 
     def make_video(self) -> int:
         """Write the overlay of every frame in the range."""
@@ -202,11 +202,11 @@ class _Job:
             VideoWriter(
                 self.args.output, tiles.columns * width, tiles.rows * height, self.take.rate or source.rate, sound
             ) as writer,
-            _progress(self.args.quiet) as progress,
+            progress_bars(quiet=self.args.quiet) as progress,
         ):
             task = progress.add_task(self.args.output.name, total=len(rows))
             try:
-                for frame, row in self._pairs(source):
+                for frame, row in self.video.pairs(source):
                     if row > rows[-1]:
                         break
                     if row < rows[0]:
@@ -222,9 +222,7 @@ class _Job:
             except KeyboardInterrupt:
                 interrupted = True
         if interrupted:
-            _say(
-                f"interrupted; {self.args.output} holds the first {writer.frame_count} of {len(rows)} frames and plays"
-            )
+            say(f"interrupted; {self.args.output} holds the first {writer.frame_count} of {len(rows)} frames and plays")
             return 130
         if writer.frame_count < len(rows):
             raise RecordingError(
@@ -232,7 +230,7 @@ class _Job:
                 f"give the video that the take was made from"
             )
         sound_note = "" if writer.sound == "none" else f", sound {writer.sound}"
-        _say(
+        say(
             f"{self.args.output}: {writer.frame_count} frames, {tiles.columns * width}x{tiles.rows * height}{sound_note}"
         )
         return 0
@@ -243,11 +241,11 @@ class _Job:
 
         def frames(source: FrameSource, progress: Progress) -> Iterator[tuple[ImageRGB, FrameResult]]:
             task = progress.add_task("skin", total=len(rows))
-            for frame, row in self._pairs(source):
+            for frame, row in self.video.pairs(source):
                 yield frame.image, self.take.frame(row)
                 progress.advance(task)
 
-        with self._open() as source, _progress(self.args.quiet) as progress:
+        with self._open() as source, progress_bars(quiet=self.args.quiet) as progress:
             revisit.learn(frames(source, progress))
         if not revisit.has_skin:
             raise RecordingError(
@@ -262,58 +260,11 @@ class _Job:
         return replace(result, faces=self.revisit.faces(frame.image, result))
 
     def _open(self) -> FrameSource:
-        from tracker.sources.open import open_source
-
-        source = open_source(self.args.video, threads=2, on_event=lambda kind, text: _say(f"{kind}: {text}"))
-        if source.live:
-            source.close()
-            raise ConfigError(f"--video {self.args.video} is live; give the file that {self.take.path} was made from")
-        if self.take.complete and source.frame_count_exact and source.frame_count != len(self.take):
-            source.close()
-            raise RecordingError(
-                f"{self.take.path} has {len(self.take)} frames and {self.args.video} has {source.frame_count}; "
-                f"give the video that the take was made from"
-            )
-        return source
-
-    def _pairs(self, source: FrameSource) -> Iterator[tuple[Frame, int]]:
-        """Frames of the video with their row in the take."""
-        row_of = {int(index): row for row, index in enumerate(self.take["frame_index"])}
-        for frame in source:
-            row = row_of.get(frame.index)
-            if row is None:
-                continue
-            width, height = (int(value) for value in self.take["frame_size"][row])
-            if (frame.width, frame.height) != (width, height):
-                raise RecordingError(
-                    f"{self.take.path} was made from {width}x{height} frames and {self.args.video} has "
-                    f"{frame.width}x{frame.height}; give the video that the take was made from"
-                )
-            yield frame, row
+        return self.video.open(on_event=lambda kind, text: say(f"{kind}: {text}"))
 
     def _in_range(self, result: FrameResult) -> bool:
         time_s = _time_s(result) - _time_s(self.take.frame(0))
         return time_s >= Fraction(self.args.start) and (self.args.end is None or time_s < Fraction(self.args.end))
-
-    def _picture_row(self) -> int:
-        """The frame of the picture: the one asked for, or the one with the strongest expression of a face seen well."""
-        results = [self.take.frame(row) for row in range(len(self.take))]
-        with_face = [row for row, result in enumerate(results) if any(face.tracked for face in result.faces)]
-        if not with_face:
-            raise RecordingError(
-                f"{self.take.path} has no face in any of its {len(self.take)} frames; there is nothing to draw"
-            )
-        wanted: int | None = self.args.frame
-        if wanted is None:
-            return max(with_face, key=lambda row: _tells(results[row]))
-        if not 0 <= wanted < len(results):
-            raise ConfigError(f"--frame {wanted}: {self.take.path} has frames 0..{len(results) - 1}")
-        if wanted not in with_face:
-            near = min(with_face, key=lambda row: abs(row - wanted))
-            raise RecordingError(
-                f"frame {wanted} of {self.take.path} has no face; the nearest with one is --frame {near}"
-            )
-        return wanted
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -346,7 +297,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _tell_version(take: Take, model: FaceModel) -> None:
     if take.meta["model"]["sha256"] != model.sha256:
-        _say(
+        say(
             f"note: {take.path} was made with another version of '{model.name}'; the surface may sit differently than it did"
         )
 
@@ -367,37 +318,5 @@ def _footer(result: FrameResult, row: int) -> str:
     return line if result.rate is None else f"{line}   {float(result.rate):.4g} fps"
 
 
-def _largest(result: FrameResult) -> Face:
-    return max((face for face in result.faces if face.tracked), key=lambda face: float(face.box[2] * face.box[3]))
-
-
-def _tells(result: FrameResult) -> float:
-    """How much a frame has to show: expression of its largest face, by how well that face is seen."""
-    tracked = [face for face in result.faces if face.tracked]
-    if not tracked:
-        return -1.0
-    face = _largest(result)
-    # A face with closed eyes shows little of what is tracked.
-    open_eyes = 1.0 - 0.5 * float(face.arkit[ARKIT_INDEX["eyeBlinkLeft"]] + face.arkit[ARKIT_INDEX["eyeBlinkRight"]])
-    return face.confidence * open_eyes * (0.2 + float(np.sort(face.arkit)[-8:].sum()))
-
-
 def _until(end_s: float | None) -> str:
     return "" if end_s is None else f" to --end {end_s:g} s"
-
-
-def _progress(quiet: bool) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from tracker.cli.columns import FrameRateColumn
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), FrameRateColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), disable=quiet,
-    )  # fmt: skip
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()

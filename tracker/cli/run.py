@@ -81,8 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   tracker run --source test --max-faces 2            no camera needed
   tracker run --to livelink --to vmc                 also drive Unreal Engine and VSeeFace (`tracker bridge --list`)
   tracker run --source webcam --view                 and watch video, mesh and curves in a window
-  tracker run --bind 0.0.0.0:5556 --curve-keys keys/ to other machines, encrypted
-
+  tracker run --bind 0.0.0.0:5556 --curve-keys keys  to other machines, encrypted
   tracker run --identity me.npz                      as enrolled with `tracker enroll`: known from the first frame
 
 While it runs: `tracker control recenter` makes the present head pose the neutral one, `tracker control calibrate` the

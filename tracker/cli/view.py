@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tracker.cli.signals import ending_like_ctrl_c, stopping_on_signals
+from tracker.cli.terminal import say
 from tracker.config import add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError
 from tracker.publishing.config import DEFAULT_BIND, PublishConfig, parse_endpoint
@@ -305,11 +305,9 @@ def _track(args: argparse.Namespace, options: ViewOptions) -> int:
 def _say_address(args: argparse.Namespace, address: str | None) -> None:
     if address is not None:
         # What --quiet is not for: without it nobody finds the page.
-        sys.stderr.write(f"open {address}\n")
-        sys.stderr.flush()
+        say(f"open {address}")
 
 
 def _say(args: argparse.Namespace, text: str) -> None:
     if not args.quiet:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        say(text)

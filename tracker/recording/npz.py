@@ -203,7 +203,9 @@ def _load(path: Path, file: IO[bytes] | None, names: tuple[str, ...] | None) -> 
             with path.open("rb") as opened:
                 cut_off = opened.read(2) == b"PK"
             if cut_off:
-                raise RecordingError(f"{path} is not a whole take: it is cut off; record it again with `tracker process`")
+                raise RecordingError(
+                    f"{path} is not a whole take: it is cut off; record it again with `tracker process`"
+                )
             raise RecordingError(
                 f"{path} is not a take: it is neither .npz nor another format of takes; "
                 "`tracker process VIDEO -o take.npz` makes one"

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 
-from tracker.errors import ConfigError, RecordingError
+from tracker.errors import RecordingError
 from tracker.recording import Take
+from tracker.rendering.take_video import TakeVideo
 from tracker.types import FrameResult
 from tracker.view.display import Display
 from tracker.view.picture import Picture, compress
@@ -47,23 +48,10 @@ def _with_pictures(take: Take, video: str | None) -> Iterator[tuple[FrameResult,
     if video is None:
         yield from ((result, None) for result in take)
         return
-    from tracker.sources.open import open_source
-
-    row_of = {int(index): row for row, index in enumerate(take["frame_index"])}
-    with open_source(video) as source:
-        if source.live:
-            raise ConfigError(f"--video {video} is live; give the file that {take.path} was made from")
-        for frame in source:
-            row = row_of.get(frame.index)
-            if row is None:
-                continue
-            result = take.frame(row)
-            if (frame.width, frame.height) != (result.camera.width, result.camera.height):
-                raise RecordingError(
-                    f"{take.path} was made from {result.camera.width}x{result.camera.height} frames and {video} has "
-                    f"{frame.width}x{frame.height}; give the video it was made from"
-                )
-            yield result, compress(frame.image)
+    beside = TakeVideo(take, video)
+    with beside.open(threads=1) as source:
+        for frame, row in beside.pairs(source):
+            yield take.frame(row), compress(frame.image)
 
 
 def _summary(take: Take) -> str:
