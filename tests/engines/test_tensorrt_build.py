@@ -27,6 +27,7 @@ from tracker.networks.assets import BY_FILE
 from tracker.networks.store import locate
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed (extra: tensorrt)")
+DATA = Path(__file__).parents[2] / "tracker" / "landmarks" / "data"
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +221,16 @@ def test_every_network_of_the_product_compiles(rtx: TensorRt, file: str) -> None
         network = convert(locate(file))
     except NetworkAssetError as error:
         pytest.skip(str(error))
+    compiles(rtx, network, file)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", sorted(DATA.glob("*.onnx")), ids=lambda file: file.name)
+def test_this_projects_own_networks_compile(rtx: TensorRt, file: Path) -> None:
+    compiles(rtx, file, f"landmarks of {file.name}")
+
+
+def compiles(rtx: TensorRt, network: Path, file: str) -> None:
     # fp32 for those whose outputs are pixels; it is what the tracker runs.
     precision, targets = ("fp32", ()) if "landmark" in file else ("fp16", ("sm75", "sm86", "sm120"))
     built = build_plan(network, file, BuildRequest(precision, BatchProfile(1, 1, 16), targets), trt=rtx)
