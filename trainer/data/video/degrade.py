@@ -8,16 +8,16 @@ import numpy as np
 from tracker.types import ImageRGB
 
 
-def recoloured(image: ImageRGB, rng: np.random.Generator, strength: float = 1.0) -> ImageRGB:
-    """Another exposure, contrast, white balance and saturation, and now and then light from one side."""
-    out = image.astype(np.float32) / 255.0
-    out = out ** np.float32(np.exp(rng.normal(0.0, 0.22 * strength)))
-    out *= np.float32(np.exp(rng.normal(0.0, 0.25 * strength))) * np.exp(rng.normal(0.0, 0.07 * strength, 3)).astype(
-        np.float32
-    )
-    grey = out.mean(axis=2, keepdims=True)
+def recoloured(
+    image: ImageRGB, rng: np.random.Generator, strength: float = 1.0, from_one_side: bool = False
+) -> ImageRGB:
+    """Another exposure, contrast, white balance and saturation, and if asked for light from one side."""
+    curve = np.linspace(0.0, 1.0, 256) ** np.exp(rng.normal(0.0, 0.22 * strength))
+    gains = np.exp(rng.normal(0.0, 0.25 * strength)) * np.exp(rng.normal(0.0, 0.07 * strength, 3))
+    out = np.asarray(cv2.LUT(image, (curve[:, None] * gains).astype(np.float32)[None]), np.float32)
+    grey = np.asarray(cv2.transform(out, np.full((1, 3), 1.0 / 3.0)), np.float32)[..., None]
     out = grey + (out - grey) * np.float32(rng.uniform(1.0 - 0.5 * strength, 1.0 + 0.3 * strength))
-    if rng.random() < 0.25 * strength:
+    if from_one_side:
         side = image.shape[0]
         ramp = np.linspace(-1.0, 1.0, side, dtype=np.float32)
         angle = rng.uniform(0, 2 * np.pi)

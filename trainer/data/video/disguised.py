@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import cv2
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tracker.appearance.light import sh_basis
+from tracker.directions import even_directions
 from tracker.errors import ConfigError
 from tracker.face_model.head_points import HEAD_SET
 from tracker.landmarks.brightness import brightening
@@ -28,8 +31,14 @@ from trainer.data.video.teacher import mirrored_points, mirrored_scores
 
 CROP_PX: Final = 256
 _FACE: Final = 478
-_MOST_COVERED: Final = 0.6
+_MOST_COVERED: Final = 0.75
 """Share of the face beyond which nothing could be known: drawn again."""
+_SELF_HIDDEN: Final = 0.25
+"""What ``visible`` says of points that the head itself hides, hair included; 0 is for those behind a thing."""
+_LEAST_INSIDE: Final = 0.4
+"""Crops with fewer of a face's points inside show no face."""
+_LIGHT_MIRROR: Final = np.array([1, 1, 1, -1, -1, 1, 1, -1, 1], np.float32)[:, None]
+"""Harmonics that are odd in x: x, xy, xz."""
 _IDENTITY: Final = 100
 
 
@@ -39,7 +48,7 @@ class DisguiseConfig:
 
     batch_size: int = 24
     seed: int = 0
-    covered: float = 0.6
+    covered: float = 0.65
     """Share with something in front of the face."""
     degraded: float = 0.6
     """Share with blur, grain, compression."""
@@ -48,7 +57,7 @@ class DisguiseConfig:
     scale: float = 0.07
     """Of the logarithm of its size."""
     turn_rad: float = 0.10
-    negatives: float = 0.05
+    negatives: float = 0.08
     """Share of crops without a face."""
     length: int | None = None
 
@@ -89,13 +98,14 @@ class DisguisedStream(Stream):
         for row in range(config.batch_size):
             kind = int(rng.choice(len(self._shards), p=self._shares))
             if rng.random() < config.negatives:
-                image = self._negative(rng)
+                image = self._stray(kind, rng) if rng.random() < _STRAYS else self._negative(rng)
                 batch.present[row] = 0.0
                 sources.append("negative")
             else:
                 image = self._positive(batch, row, kind, rng)
                 sources.append(f"kind{kind}")
             gain = brightening(image)
+            batch.light[row] *= gain**_GAMMA
             picture = torch.from_numpy(image).permute(2, 0, 1).float() * (gain / 255.0)
             batch.image[row] = picture.clamp_(max=1.0)
         return Batch(**{**{name: getattr(batch, name) for name in _FIELDS}, "source": tuple(sources)})
@@ -106,22 +116,29 @@ class DisguisedStream(Stream):
         image: ImageRGB = np.asarray(shard.crops[chosen])
         points, visible = shard.points[chosen].copy(), shard.visible[chosen].copy()
         sigma, scores, rotation = shard.sigma[chosen], shard.scores[chosen], shard.rotation[chosen]
+        light, identity = shard.light[chosen], shard.identity[chosen]
         if rng.random() < 0.5:
-            image = np.ascontiguousarray(image[:, ::-1])
+            image = np.asarray(cv2.flip(image, 1), np.uint8)
             points = points[self._mirror]
             points[:, 0] = 1.0 - points[:, 0]
             visible, sigma, scores = visible[self._mirror], sigma[self._mirror], scores[mirrored_scores()]
             flip = np.diag([-1.0, 1.0, 1.0]).astype(np.float32)
-            rotation = flip @ rotation @ flip
+            rotation, light = flip @ rotation @ flip, light * _LIGHT_MIRROR
+            identity = identity @ identity_mirror()
+        # A head that hides a part of itself; what a render leaves open is never a thing in front of it.
+        visible = np.where(visible == 0.0, np.float32(_SELF_HIDDEN), visible)
         image, points, turn, factor = self._moved(
             image, points, rng, rendered=bool(np.isfinite(shard.visible[chosen, _FACE:]).all())
         )
         if rng.random() < config.covered:
-            stranger = np.asarray(self._shards[0].crops[int(rng.integers(len(self._shards[0])))])
-            stranger = np.asarray(cv2.resize(stranger, (CROP_PX, CROP_PX)), np.uint8)
-            image, visible = self._covered(image, points, visible, stranger, rng)
+            image, visible = self._covered(image, points, visible, self._stranger(rng), rng)
         mild = rng.random() < 0.3
-        image = recoloured(image, rng, 0.4 if mild else 1.0)
+        before = _level(image, points, visible)
+        ramp = rng.random() < (0.1 if mild else 0.25)
+        image = recoloured(image, rng, 0.4 if mild else 1.0, ramp)
+        light = (
+            np.full_like(light, np.nan) if ramp else _turned(light, turn) * (_level(image, points, visible) / before)
+        )
         if not mild and rng.random() < config.degraded:
             image = degraded(image, rng)
         batch.points[row] = torch.from_numpy(points)
@@ -131,10 +148,17 @@ class DisguisedStream(Stream):
         batch.visible[row] = torch.from_numpy(visible)
         batch.expression[row] = torch.from_numpy(scores.copy())
         batch.rotation[row] = torch.from_numpy((turn @ rotation).astype(np.float32))
+        batch.light[row] = torch.from_numpy(light.astype(np.float32))
+        batch.identity[row] = torch.from_numpy(identity.astype(np.float32))
         return image
 
     def _moved(
-        self, image: ImageRGB, points: Float32, rng: np.random.Generator, rendered: bool
+        self,
+        image: ImageRGB,
+        points: Float32,
+        rng: np.random.Generator,
+        rendered: bool,
+        astray: tuple[float, float] = (0.0, 0.0),
     ) -> tuple[ImageRGB, Float32, NDArray[np.float64], float]:
         """Another crop: image (256, 256, 3), points in it, the camera's turn, and the scale of lengths."""
         config = self._config
@@ -145,7 +169,7 @@ class DisguisedStream(Stream):
             # As a detection frames a face that nobody follows yet.
             scale *= float(rng.uniform(0.8, 1.25))
             angle += float(rng.normal(0.0, 0.2))
-        centre = 0.5 + rng.normal(0.0, config.shift, 2) * scale
+        centre = 0.5 + rng.normal(0.0, config.shift, 2) * scale + np.asarray(astray)
         # Crop coordinates (0..1) u of a stored point p: u = R(-angle) (p - centre) / scale + 0.5.
         cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
         linear = np.array([[cos, sin], [-sin, cos]])
@@ -177,22 +201,101 @@ class DisguisedStream(Stream):
                 return out, hidden
         return image, visible
 
+    def _stray(self, kind: int, rng: np.random.Generator) -> ImageRGB:
+        """A crop beside a face: part of it may be at the edge, too little to be one; now and then behind a hand."""
+        shard = self._shards[kind]
+        chosen = int(rng.choice(len(shard), p=self._chances[kind]))
+        image, points = np.asarray(shard.crops[chosen]), shard.points[chosen]
+        rendered = bool(np.isfinite(shard.visible[chosen, _FACE:]).all())
+        while True:
+            towards = rng.normal(0.0, 1.0, 2)
+            towards *= rng.uniform(0.3, 0.75) / np.abs(towards).max()
+            moved, found, _, _ = self._moved(image, points, rng, rendered, (float(towards[0]), float(towards[1])))
+            inside = ((found[:_FACE, :2] > 0.0) & (found[:_FACE, :2] < 1.0)).all(axis=1).mean()
+            if inside < _LEAST_INSIDE:
+                break
+        if rng.random() < 0.4:
+            moved, _ = cover_face(moved, (points[:_FACE] * CROP_PX).astype(np.float32), self._stranger(rng), rng)
+        return degraded(recoloured(moved, rng), rng)
+
+    def _stranger(self, rng: np.random.Generator) -> ImageRGB:
+        shard = self._shards[0]
+        return np.asarray(
+            cv2.resize(np.asarray(shard.crops[int(rng.integers(len(shard)))]), (CROP_PX, CROP_PX)), np.uint8
+        )
+
     def _negative(self, rng: np.random.Generator) -> ImageRGB:
-        """A corner of a stored crop enlarged, a texture, or plain noise: nothing that frames a face."""
-        if rng.random() < 0.25:
+        """A part of a stored crop enlarged, skin among it, a texture, or plain noise, often with a hand before it: no face."""
+        if rng.random() < 0.2:
             cells = int(rng.integers(2, 40))
             noise = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
             return np.asarray(cv2.resize(noise, (CROP_PX, CROP_PX), interpolation=int(rng.integers(0, 3))), np.uint8)
         shard = self._shards[int(rng.integers(len(self._shards)))]
         chosen = int(rng.integers(len(shard)))
-        size = int(rng.integers(50, 100))
-        # Above or beside the face; the face's middle is the crop's.
-        x, y = ((0, 0), (STORED_PX - size, 0), (0, STORED_PX - size), (STORED_PX - size, STORED_PX - size))[
-            rng.integers(4)
-        ]
+        if rng.random() < 0.25:
+            # A cheek, a forehead: so near that no face can be told.
+            size = int(rng.integers(24, 48))
+            x, y = np.clip(
+                shard.points[chosen, rng.integers(468), :2] * STORED_PX - size / 2, 0, STORED_PX - size
+            ).astype(int)
+        else:
+            size = int(rng.integers(50, 100))
+            # Above or beside the face; the face's middle is the crop's.
+            x, y = ((0, 0), (STORED_PX - size, 0), (0, STORED_PX - size), (STORED_PX - size, STORED_PX - size))[
+                rng.integers(4)
+            ]
         part = np.ascontiguousarray(shard.crops[chosen, y : y + size, x : x + size])
         out = np.asarray(cv2.resize(part, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC), np.uint8)
-        return degraded(recoloured(np.rot90(out, int(rng.integers(4))).copy(), rng), rng)
+        out = np.rot90(out, int(rng.integers(4))).copy()
+        if rng.random() < 0.6:
+            # Where a face's points would lie, so that things come out as large as before a face; its skin colours the hands.
+            out, _ = cover_face(
+                out, (shard.points[chosen, :_FACE] * CROP_PX).astype(np.float32), self._stranger(rng), rng
+            )
+        return degraded(recoloured(out, rng), rng)
+
+
+_STRAYS: Final = 0.4
+"""Share of crops without a face that lie beside one."""
+_GAMMA: Final = 2.2
+
+
+def covered(visible: torch.Tensor) -> torch.Tensor:
+    """1 where a thing is in front of a point, 0 where none is."""
+    return (visible == 0.0).float()
+
+
+def in_sight(visible: torch.Tensor) -> torch.Tensor:
+    """1 where neither a thing nor the head itself hides a point, else 0; 0 where that is not known."""
+    return (visible > 0.5).float()
+
+
+def _level(image: ImageRGB, points: Float32, visible: Float32) -> NDArray[np.float64]:
+    """(3,) mean linear colour of what is in sight of the face."""
+    seen = points[:_FACE:3][visible[:_FACE:3] != 0.0]
+    if len(seen) == 0:
+        return np.ones(3)
+    at = np.clip((seen[:, :2] * CROP_PX).astype(int), 0, CROP_PX - 1)
+    return np.asarray(((image[at[:, 1], at[:, 0]] / 255.0) ** _GAMMA).mean(axis=0) + 1e-3, np.float64)
+
+
+def _turned(light: Float32, turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Light (9, 3) in axes that ``turn`` takes its own to."""
+    probes = even_directions(24)
+    basis = sh_basis((probes @ turn.T).T.astype(np.float32)).T
+    return np.asarray(np.linalg.pinv(basis) @ (sh_basis(probes.T.astype(np.float32)).T @ light), np.float64)
+
+
+@cache
+def identity_mirror() -> Float32:
+    """(100, 100) identity coefficients, from the right, of a face to those of its mirror image."""
+    from tracker.face_model import load_face_model
+    from trainer.data.augment.mirror import Mirror
+
+    matrix: Float32 = (
+        Mirror.of(load_face_model(), "mediapipe478").identity.numpy().astype(np.float32).T[:_IDENTITY, :_IDENTITY]
+    )
+    return matrix
 
 
 _HALF_TRUSTED: Final = 0.01

@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tracker.appearance.light import sh_basis
 from tracker.camera import Camera
 from tracker.config import TrackerConfig
+from tracker.directions import even_directions
 from tracker.face_model import load_face_model
 from tracker.face_model.head_points import HEAD_POINTS, landmark_embedding
 from tracker.landmarks.crop import Cropper, Roi, roi_around
@@ -115,7 +117,8 @@ def _label(frame: Frame, face: Face, camera: Camera, teacher: Teacher, cropper: 
         return None
     stored = tracker_crop(lesson.points)
     stored = Roi(stored.cx, stored.cy, stored.size * REACH, stored.rotation)
-    rotation, translation = _turned(face, camera, stored)
+    turn = _looking_at(camera, stored)
+    rotation = (turn @ matrix_from_rotvec(face.raw.rotation)).astype(np.float32)
     known = labels(lesson, stored)
     known["points"][FACE:] = _head_points(face, camera, stored)
     known["sigma"][FACE:] = HEAD_SIGMA
@@ -126,7 +129,8 @@ def _label(frame: Frame, face: Face, camera: Camera, teacher: Teacher, cropper: 
         "crops": cropper.cut(frame.image, stored).copy(),
         **known,
         "rotation": rotation,
-        "translation": translation,
+        "translation": (turn @ face.raw.translation).astype(np.float32),
+        "light": _turned_light(face, turn),
         "focal": np.float32(camera.focal_px / stored.size),
         "identity": face.identity[:100],
         "expression": face.raw.expression,
@@ -170,15 +174,21 @@ def tracker_crop(points: NDArray[np.floating]) -> Roi:
     return roi_around(points, points[right], points[left])
 
 
-def _turned(face: Face, camera: Camera, roi: Roi) -> tuple[Float32, Float32]:
-    """Rotation and position of the head for a camera that looks at the region's centre and is turned with it."""
+def _looking_at(camera: Camera, roi: Roi) -> NDArray[np.float64]:
+    """(3, 3) to the axes of a camera that looks at the region's centre and is turned with it."""
     ray = np.array([roi.cx - camera.cx, roi.cy - camera.cy, camera.focal_px], np.float64)
     ray /= np.linalg.norm(ray)
     axis = np.cross(ray, [0.0, 0.0, 1.0])
     angle = math.acos(min(1.0, float(ray[2])))
     length = float(np.linalg.norm(axis))
     look = matrix_from_rotvec(axis / length * angle) if length > 1e-9 else np.eye(3)
-    roll = matrix_from_rotvec(np.array([0.0, 0.0, -roi.rotation]))
-    turn = roll @ look
-    rotation = turn @ matrix_from_rotvec(face.raw.rotation)
-    return rotation.astype(np.float32), (turn @ face.raw.translation).astype(np.float32)
+    return np.asarray(matrix_from_rotvec(np.array([0.0, 0.0, -roi.rotation])) @ look)
+
+
+def _turned_light(face: Face, turn: NDArray[np.float64]) -> Float32:
+    """(9, 3) the light on a face in the axes that ``turn`` takes the camera's to; NaN where it is not known."""
+    if face.light is None:
+        return np.full((9, 3), np.nan, np.float32)
+    probes = even_directions(24).astype(np.float32)
+    terms = np.linalg.pinv(sh_basis((probes @ turn.T).T.astype(np.float32)).T) @ (sh_basis(probes.T).T @ face.light.sh)
+    return np.asarray(terms, np.float32)

@@ -88,7 +88,7 @@ def _lit(mask: Float32, colour: Colour, rng: np.random.Generator, mottle: float 
 
 def _hand(image: ImageRGB, points: Float32, stranger: ImageRGB, rng: np.random.Generator) -> Layer:
     centre, unit = _place(points, rng)
-    unit *= float(rng.uniform(0.7, 1.3))
+    unit *= float(rng.uniform(0.7, 1.8))
     mask = np.zeros(image.shape[:2], np.float32)
     lines = np.zeros_like(mask)
     towards = rng.uniform(0, 2 * np.pi)
@@ -109,6 +109,23 @@ def _hand(image: ImageRGB, points: Float32, stranger: ImageRGB, rng: np.random.G
         _bar(lines, start + across * radius, bend + across * radius, 1.0)
     colour = _lit(mask, _skin_colour(image, points, rng), rng)
     return colour * (1.0 - 0.35 * lines[..., None]), mask
+
+
+def _arm(image: ImageRGB, points: Float32, stranger: ImageRGB, rng: np.random.Generator) -> Layer:
+    """A forearm across the picture, bare, in a sleeve, or bare up to where the sleeve ends; sometimes two fists wide."""
+    centre, unit = _place(points, rng)
+    mask, sleeve = np.zeros(image.shape[:2], np.float32), np.zeros(image.shape[:2], np.float32)
+    towards = rng.uniform(0, 2 * np.pi)
+    along = np.array([np.cos(towards), np.sin(towards)])
+    radius = float(rng.uniform(0.22, 0.5)) * unit
+    start = centre + along * rng.uniform(0.0, 1.0) * unit
+    _bar(mask, start, start - along * 5.0 * unit, radius)
+    _bar(mask, start, start + along * 0.2 * unit, radius * float(rng.uniform(1.0, 1.5)))
+    _bar(sleeve, start - along * rng.uniform(0.3, 2.0) * unit, start - along * 5.0 * unit, radius * 1.15)
+    skin, cloth = _lit(mask, _skin_colour(image, points, rng), rng), _lit(sleeve, _any_colour(rng), rng, 0.1)
+    if rng.random() < 0.3:
+        return skin, mask
+    return np.where(sleeve[..., None] > 0.5, cloth, skin).astype(np.float32), np.maximum(mask, sleeve)
 
 
 def _bar_thing(image: ImageRGB, points: Float32, stranger: ImageRGB, rng: np.random.Generator) -> Layer:
@@ -216,6 +233,6 @@ def _texture(stranger: ImageRGB, rng: np.random.Generator) -> Float32:
 
 
 _KINDS: Final[tuple[Callable[[ImageRGB, Float32, ImageRGB, np.random.Generator], Layer], ...]] = (
-    _hand, _bar_thing, _band, _hair, _patch, _glasses,
+    _hand, _arm, _bar_thing, _band, _hair, _patch, _glasses,
 )  # fmt: skip
-_SHARES: Final = (0.30, 0.14, 0.18, 0.14, 0.17, 0.07)
+_SHARES: Final = (0.30, 0.08, 0.13, 0.17, 0.12, 0.15, 0.05)

@@ -60,7 +60,9 @@ def render(count: int, teacher: Teacher, seed: int = 0, batch_size: int = 8) -> 
             rows.append({
                 **known, "crops": image, "points": points, "visible": batch.visible[k].numpy().astype(np.float32),
                 "rotation": rotation.astype(np.float32), "identity": batch.identity[k].numpy().astype(np.float32),
-                "focal": np.float32(batch.focal[k]), "person": f"rendered{seed}-{number}-{k}", "source": "synthetic",
+                "light": batch.light[k].numpy().astype(np.float32), "focal": np.float32(batch.focal[k]),
+                "expression": batch.expression[k].numpy().astype(np.float32), "source": "synthetic",
+                "person": f"rendered{seed}-{number}-{k}",
             })  # fmt: skip
         number += 1
     return as_shard(rows)

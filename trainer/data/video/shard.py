@@ -85,6 +85,8 @@ class Shard:
     """(N, 100) of the built-in head."""
     expression: Float32
     """(N, 52) fitted weights."""
+    light: Float32
+    """(N, 9, 3) spherical-harmonics terms in that camera's axes, as ``tracker.appearance`` has them."""
     residual: Float32
     """(N,) median distance of fitted and observed landmarks over the crop's side."""
     person: NDArray[np.str_]
@@ -172,5 +174,6 @@ def nothing_known(count: int) -> dict[str, Any]:
         "focal": np.full(count, nan, np.float32),
         "identity": np.full((count, 100), nan, np.float32),
         "expression": np.full((count, 52), nan, np.float32),
+        "light": np.full((count, 9, 3), nan, np.float32),
         "residual": np.full(count, nan, np.float32),
     }

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.batch import Batch
+from trainer.data.video.disguised import in_sight
 from trainer.methods.encoder.losses import losses
 from trainer.methods.encoder.network import POINTS, Seen
 
@@ -44,10 +45,10 @@ class Measures:
             self._note(kind, "sigma_hidden", float(sigma[hidden].mean()))
         known = torch.isfinite(batch.visible[row, :POINTS])
         if bool(known.any()):
-            right = (seen.visibility[row, :POINTS] > 0) == (batch.visible[row, :POINTS] > 0.5)
+            right = (seen.visibility[row, :POINTS] > 0) == (in_sight(batch.visible[row, :POINTS]) > 0.5)
             self._note(kind, "visibility", 100.0 * float(right[known].float().mean()))
         if bool(torch.isfinite(batch.rotation[row]).all()):
-            self._note(kind, "rotation_deg", _angle_deg(seen.rotation[row].float(), batch.rotation[row]))
+            self._note(kind, "rotation_deg", angle_deg(seen.rotation[row].float(), batch.rotation[row]))
 
     def rows(self) -> dict[str, dict[str, float]]:
         """Means."""
@@ -60,6 +61,7 @@ class Measures:
         self._rows.setdefault(row, {}).setdefault(name, []).append(value)
 
 
-def _angle_deg(found: Tensor, true: Tensor) -> float:
+def angle_deg(found: Tensor, true: Tensor) -> float:
+    """Degrees between two rotations (3, 3)."""
     cosine = ((found * true).sum() - 1.0) / 2.0
     return float(torch.rad2deg(torch.arccos(cosine.clamp(-1.0, 1.0))))

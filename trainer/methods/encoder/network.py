@@ -128,7 +128,7 @@ class EncoderNetwork(nn.Module):
             self.log_sigma(whole) + self.local_sigma(local)[..., 0],
             self.visibility(whole) + self.local_sight(local)[..., 0],
             presence.reshape(batch, 1) + self.presence(whole),
-            _rotation(self.turn(whole)),
+            rotation_of(self.turn(whole)),
         )
         return seen, maps
 
@@ -142,7 +142,7 @@ class EncoderNetwork(nn.Module):
         return read[..., 0].transpose(1, 2)
 
 
-def _rotation(six: Tensor) -> Tensor:
+def rotation_of(six: Tensor) -> Tensor:
     """Rotation matrices (B, 3, 3) from their first two columns, made orthonormal (Zhou 2019)."""
     first = F.normalize(six[:, :3], dim=1)
     second = six[:, 3:] - (first * six[:, 3:]).sum(dim=1, keepdim=True) * first
