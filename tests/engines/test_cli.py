@@ -200,13 +200,27 @@ def test_the_trackers_networks_are_known(networks: Path) -> None:
     from tracker.networks.catalogue import CATALOGUE
 
     assert "face_landmarks_detector.tflite" in CATALOGUE.names()
-    for name in CATALOGUE.names():
+    for name in (name for name in CATALOGUE.names() if name.endswith(".tflite")):
         header = CATALOGUE.header(name)
         assert header is not None and header.licence == "Apache-2.0"
         taken = [index for indices in header.regions.values() for index in indices]
         assert len(set(taken)) == len(taken)
         # As many inputs and outputs as the file has, or converting refuses.
         assert convert(CATALOGUE.locate(name), header).is_file()
+
+
+def test_the_networks_that_come_with_the_package_speak_for_themselves(networks: Path, samples: object) -> None:
+    from engines.model import read_model
+    from engines.workbench import Workbench
+    from tracker.networks.catalogue import CATALOGUE
+
+    samples("single_face.mp4")  # type: ignore[operator]
+    for name in (name for name in CATALOGUE.names() if name.endswith(".onnx")):
+        assert CATALOGUE.header(name) is None
+        told = read_model(CATALOGUE.locate(name)).network
+        assert told is not None and told.licence == "Apache-2.0"
+        (values,) = Workbench(name, rows=2).inputs.values()
+        assert len(values) == 2 and values.std() > 0.1
 
 
 def test_real_crops_come_from_the_samples(networks: Path, samples: object) -> None:

@@ -56,6 +56,15 @@ def test_others_are_left_alone(networks: Path) -> None:
     assert not choose_kernels(openvino, core, model, "bf16")
 
 
+def test_networks_fed_with_a_map_are_left_alone() -> None:
+    from tracker.networks.shipped import BRANCH, shipped
+
+    model = (core := openvino.Core()).read_model(shipped(BRANCH))
+    model.reshape({"stem": [1, 32, 64, 64]})
+    assert any(node.get_type_name() == "PRelu" for node in model.get_ops())
+    assert not choose_kernels(openvino, core, model, "fp32")
+
+
 def test_a_version_that_does_not_know_the_attribute(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     core, model = read(networks / "iris_landmark.tflite", 64)
     monkeypatch.setattr(openvino_kernels, "_TEMPLATE", "<net>")

@@ -122,6 +122,7 @@ def _compile() -> None:
     FaceDetector()
     create_encoder("mediapipe")
     create_encoder("light")
+    create_encoder("own")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Which landmarks are in sight, for encoders that do not say so themselves."""
+"""Which landmarks are in sight, by the fitted head and by what the encoder says of it."""
 
 from __future__ import annotations
 
@@ -42,15 +42,13 @@ class LandmarkSight:
         self._heights: Float32 = (self._points * self._normals).sum(axis=1)
 
     def __call__(self, face: Face, camera: Camera, covered: Float32 | None = None) -> Face:
-        """``face`` with the visibility of its landmarks, unless its encoder gave it.
+        """``face`` with the visibility of its landmarks; where its encoder tells it, too, the lesser of both.
 
         Args:
             face: as fitted; the pose is that in front of the camera, whatever it was recentred to.
             camera: of the picture, whose edges hide what lies beyond.
             covered: (N,) probability that something is in front of each landmark, where that is estimated.
         """
-        if face.landmarks.visibility is not None:
-            return face
         # In head axes, where the points p, their normals n and what follows from both alone stay as they are: c is the camera.
         rotation = matrix_from_rotvec(face.params.rotation)
         camera_at: Float32 = (-rotation.T @ face.params.translation).astype(np.float32)
@@ -61,4 +59,6 @@ class LandmarkSight:
         inside = (x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)
         free = 1.0 if covered is None else 1.0 - np.clip(covered, 0.0, 1.0)
         visibility: Float32 = (ramp * ramp * (3.0 - 2.0 * ramp) * inside * free).astype(np.float32)
+        if face.landmarks.visibility is not None:
+            visibility = np.minimum(visibility, face.landmarks.visibility)
         return replace(face, landmarks=replace(face.landmarks, visibility=visibility))

@@ -1,7 +1,8 @@
 """Offers the tracker's networks to the ``engines`` command by name (entry point group ``engines.networks``).
 
 The .tflite files say nothing about themselves; what stands here becomes the header of their ONNX form. Inputs and
-outputs are in the files' order, their names are filled in by who converts them.
+outputs are in the files' order, their names are filled in by who converts them. The networks that come with the package
+have headers of their own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from engines import EngineError, InputHeader, NetworkHeader, OutputHeader
 from tracker.errors import TrackerError
 from tracker.networks.assets import ASSETS
+from tracker.networks.shipped import BRANCH, GLANCE, SHIPPED, shipped
 from tracker.networks.store import locate
 from tracker.wheels import FetchError
 
@@ -28,9 +30,11 @@ class TrackerNetworks:
     """See ``engines.catalogue.Catalogue``."""
 
     def names(self) -> tuple[str, ...]:
-        return tuple(asset.file for asset in ASSETS if asset.file.endswith(".tflite"))
+        return (*(asset.file for asset in ASSETS if asset.file.endswith(".tflite")), *SHIPPED)
 
     def locate(self, name: str) -> Path:
+        if name in SHIPPED:
+            return shipped(name)
         try:
             return locate(name)
         except TrackerError as error:
@@ -49,6 +53,10 @@ class TrackerNetworks:
         try:
             if name == "face_blendshapes.tflite":
                 return (crops.score_points(count),)
+            if name == BRANCH:
+                return (crops.stems(count),)
+            if name == GLANCE:
+                return (crops.crops(256, count),)
             if name == "iris_landmark.tflite":
                 return (crops.eye_crops(size, count),)
             if header is not None and header.task == "detector":

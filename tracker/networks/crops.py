@@ -47,6 +47,16 @@ def crops(size: int, count: int) -> NDArray[np.uint8]:
     return np.stack(cut)
 
 
+def stems(count: int) -> Float32:
+    """(N, 32, 64, 64) maps that the encoder's branch is fed with: the glance's, of ``crops``."""
+    from engines import load_engine
+    from tracker.networks.shipped import GLANCE, shipped
+
+    engine = load_engine(shipped(GLANCE), precision="f32")
+    made = [engine.infer(crop[None].astype(np.float32) / np.float32(255.0))["stem"] for crop in crops(256, count)]
+    return np.concatenate(made)
+
+
 def eye_crops(size: int, count: int) -> NDArray[np.uint8]:
     """The same of right eyes, and of left ones mirrored."""
     from tracker.landmarks.crop import Cropper, eye_roi

@@ -74,7 +74,7 @@ class PublishedNetwork(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies (the moving average is one) do without: they are not trained.
-        return {**super().__getstate__(), "_quick": None}
+        return {**self.__dict__, "_quick": None}
 
 
 class _OpenVino:

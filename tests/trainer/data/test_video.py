@@ -80,7 +80,7 @@ def test_what_is_covered_is_not_in_sight_and_keeps_its_place() -> None:
     batch = stream.batch(0)
     hidden = (batch.visible[:, :478] == 0).float().mean(dim=1)
     assert (hidden > 0.0).sum() >= 6
-    assert hidden.max() <= 0.6
+    assert hidden.max() <= 0.75
     assert torch.isfinite(batch.points).all()
     assert torch.equal(bare.batch(0).points[0], batch.points[0])
 

@@ -1,7 +1,6 @@
-"""What is deployed: the trained encoder and, behind the same first stages, the published network that it started from.
+"""What is deployed: the trained encoder and, behind the same first stages, the published network to say whether there is a face.
 
-The published network has seen far more faces than can be had here, and shows lids and lips more sharply; the trained one keeps
-the face where it is when something covers it. Whoever runs them puts the two together (``tracker.landmarks.own``).
+The published network has seen far more faces than can be had here, and sees more surely that there is none.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tracker.networks import locate
-from trainer.methods.encoder.network import CROP, POINTS, TRUNK, EncoderNetwork
+from trainer.methods.encoder.network import TRUNK, EncoderNetwork
 from trainer.networks.tflite_graph import TfliteModule
 
 SHARED_STRIDE: Final = 4
@@ -23,8 +22,9 @@ with (``tracker.detection.follow``)."""
 
 
 class DeployedEncoder(nn.Module):
-    """Pictures (B, 3, 256, 256) in 0..1 to points (B, N, 3), log sigma (B, N), visibility (B, N), presence (B, 1), the published
-    network's points (B, 478, 3), tongue (B, 1) and rotation (B, 3, 3).
+    """Pictures (B, 3, 256, 256) in 0..1 to points (B, N, 3), log sigma (B, N), visibility (B, N), presence (B, 1), rotation
+    (B, 3, 3), and what ``tools/build_own_encoder.py`` cuts it by: the trained network's own word on presence, ``kept`` (B, 1),
+    and the map at stride 4, ``stem``, up to which it is the published network.
 
     Raises:
         ValueError: the first stages of the trunk are not the published ones.
@@ -43,14 +43,15 @@ class DeployedEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         seen, maps = self.network.seen_and_maps(image)
-        published, told_presence, tongue = self.published.outputs_from(SHARED_STRIDE, maps[SHARED_STRIDE])
+        _, told_presence, _ = self.published.outputs_from(SHARED_STRIDE, maps[SHARED_STRIDE])
+        kept = torch.sigmoid(seen.presence)
         belief = _LEAST_BELIEF + (1.0 - _LEAST_BELIEF) * torch.sigmoid(told_presence.reshape(-1, 1))
         return (
             seen.points,
             seen.log_sigma + self.log_sigma_shift,
             torch.sigmoid(seen.visibility),
-            torch.sigmoid(seen.presence) * belief,
-            published.reshape(-1, POINTS, 3) / CROP,
-            tongue.reshape(-1, 1),
+            kept * belief,
             seen.rotation,
+            kept,
+            maps[SHARED_STRIDE],
         )

@@ -100,9 +100,9 @@ class EncoderMethod(CropMethod[EncoderSettings]):
                 OutputHeader("log_sigma", "sigma", "log_fraction"),
                 OutputHeader("visibility", "visible", "probability"),
                 OutputHeader("presence", "presence", "probability"),
-                OutputHeader("published", "other", "fraction"),
-                OutputHeader("tongue", "other", "weight"),
                 OutputHeader("rotation", "rotation", "none"),
+                OutputHeader("kept", "other", "probability"),
+                OutputHeader("stem", "other", "none"),
             ),
         )
         assert isinstance(module, EncoderNetwork)

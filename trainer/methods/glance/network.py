@@ -68,15 +68,16 @@ class GlanceNetwork(nn.Module):
         self.whole = nn.Sequential(nn.Dropout(0.1), nn.Linear(16 * _CELLS, _WHOLE))
         self.told = nn.Sequential(nn.Linear(POINTS * 3, _ANSWER, bias=False), nn.Linear(_ANSWER, _WHOLE, bias=False))
         self.bend = nn.Sequential(nn.PReLU(_WHOLE), nn.Linear(_WHOLE, _WHOLE), nn.PReLU(_WHOLE))
-        self.covered = nn.Sequential(nn.Linear(_WHOLE, 32), nn.Linear(32, POINTS))
+        last = nn.Linear(32, POINTS)
+        self.covered = nn.Sequential(nn.Linear(_WHOLE, 32), last)
         self.turn = nn.Linear(_WHOLE, 6)
         self.known = nn.Linear(_WHOLE, SCORES + IDENTITY + 27)
         """Expression, identity, light."""
         with torch.no_grad():
-            for layer, scale in ((self.covered[-1], 0.1), (self.turn, 0.1), (self.known, 0.05)):
+            for layer, scale in ((last, 0.1), (self.turn, 0.1), (self.known, 0.05)):
                 layer.weight.mul_(scale)
                 layer.bias.zero_()
-            self.covered[-1].bias.fill_(-2.0)
+            last.bias.fill_(-2.0)
             # A face that looks into the camera: half a turn about x.
             self.turn.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, -1.0, 0.0]))
             self.known.bias[:SCORES].fill_(-2.0)
