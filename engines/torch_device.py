@@ -100,7 +100,8 @@ class TorchDeviceEngine(DeviceEngine):
 
     def _take(self, spec: TensorSpec) -> Memory:
         try:
-            tensor = torch.zeros(spec.shape, dtype=torch_type(spec.dtype), device=self._place)
+            # Nothing is written here: it would be on torch's own stream, which ours does not wait for.
+            tensor = torch.empty(spec.shape, dtype=torch_type(spec.dtype), device=self._place)
         except torch.cuda.OutOfMemoryError:
             raise EngineError(f"engine {self.path.name}: the GPU's memory is full; close other programs") from None
         return _TensorMemory(tensor, size_bytes(spec))
