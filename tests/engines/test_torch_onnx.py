@@ -195,6 +195,18 @@ def test_the_trackers_networks(name: str, networks: Path) -> None:
         assert relative_difference(ours, theirs) < 1e-4
 
 
+def test_a_translated_network_can_be_exported_with_an_open_batch(networks: Path, tmp_path: Path) -> None:
+    """torch traces it with symbolic sizes: nothing of it depends on data or on the number of rows."""
+    module = translate(convert(networks / "face_blendshapes.tflite").read_bytes(), "scores")
+    points = torch.rand(3, 146, 2)
+    rows = torch.export.Dim("rows", min=1, max=64)
+    program = torch.export.export(module, (points,), dynamic_shapes={"given": ({0: rows},)})
+    for count in (1, 3):
+        with torch.inference_mode():
+            (expected,), (made,) = module(points[:count]), program.module()(points[:count])
+        torch.testing.assert_close(made, expected)
+
+
 def file_of(name: str, networks: Path) -> Path:
     return convert(networks / name) if name in NETWORKS else next(Path(file) for file in OWN if file.endswith(name))
 

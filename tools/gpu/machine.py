@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -104,7 +105,10 @@ def _toolkit() -> Path:
 def _run(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
     if done.returncode:
-        raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        # A compiler's complaint stands far above the last line, which says that something failed.
+        causes = [line for line in said if re.search(r"\berror: |cannot find|undefined reference", line)]
+        raise RuntimeError((causes or said or [f"{command[0]} ended with {done.returncode}"])[0 if causes else -1])
 
 
 def tensorrt(outcome: Outcome) -> None:
