@@ -5,36 +5,32 @@ from __future__ import annotations
 import contextlib
 import math
 import platform
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from trainer import checkpoint as checkpoints
-from trainer.average import moving_average
 from trainer.batch_statistics import normalised, settle
 from trainer.checkpoint import Checkpoint
-from trainer.data.batch import Batch
 from trainer.data.loader import batches
 from trainer.data.stream import Stream
 from trainer.errors import CheckpointError, TrainingError
 from trainer.evaluation import evaluate
+from trainer.interrupts import interrupts
 from trainer.journal import Journal
 from trainer.method import Method, Streams, Table
 from trainer.report import write_report
 from trainer.run_folder import RunFolder
-from trainer.run_settings import OptimiserSettings, RunSettings
+from trainer.run_settings import RunSettings
 from trainer.schedule import done, rate
+from trainer.stepper import Stepper, Sums
 from trainer.watch import Watcher
-
-_UNUSED: Final = "Expected to have finished reduction in the prior iteration"
-"""How data-parallel torch complains about weights without gradients."""
 
 Ending = Literal["finished", "time is up", "interrupted", "stopped"]
 
@@ -49,44 +45,6 @@ class Outcome:
     table: Table | None
     """Of the last evaluation in this call, in the first process."""
     images_per_s: float
-
-
-class _Carried:
-    """A batch on its way through Fabric's wrappers, which would turn the tensors of a bare one into half precision."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.batch = batch
-
-
-class _Step(nn.Module):
-    """A method's step as a module: data-parallel wrappers see all that has gradients, losses' weights included."""
-
-    def __init__(self, method: Method[Any], module: nn.Module) -> None:
-        super().__init__()
-        self.method = method
-        self.module = module
-
-    def forward(self, carried: _Carried) -> dict[str, Tensor]:
-        losses = self.method.step(self.module, carried.batch)
-        if "loss" not in losses:
-            raise TrainingError(f"the method {self.method.name} gives no loss named 'loss', but {', '.join(losses)}")
-        return losses
-
-
-@dataclass(slots=True)
-class _Sums:
-    """Losses since the last log line, kept on the device so that nothing waits for it."""
-
-    values: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
-    images: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    def add(self, losses: dict[str, Tensor], images: int) -> None:
-        for name, value in losses.items():
-            self.values[name] = self.values.get(name, torch.zeros_like(value)) + value.detach()
-        self.count += 1
-        self.images += images
 
 
 class Training:
@@ -105,17 +63,7 @@ class Training:
     ) -> None:
         self._run, self._method, self._settings, self.fabric = run, method, settings, fabric
         self._watcher = watcher if watcher is not None and fabric.is_global_zero else Watcher()
-        torch.manual_seed(settings.seed)
-        module = method.build()
-        self._module = fabric.to_device(module)
-        decay = settings.loop.ema
-        self._average = None if decay is None else moving_average(self._module, decay)
-        if settings.loop.compile:
-            self._module.compile()
-        self._optimiser = _optimiser(method.parameter_groups(self._module), settings.optimiser)
-        self._wrapped, self._wrapped_optimiser = fabric.setup(_Step(method, self._module), self._optimiser)
-        # Weights start alike everywhere; what is random in training does not.
-        torch.manual_seed(settings.seed + 1 + fabric.global_rank)
+        self._stepper = Stepper(method, settings, fabric)
         self._step = 0
         self._images = 0
         self._elapsed_s = 0.0
@@ -125,28 +73,16 @@ class Training:
     @property
     def deployable(self) -> nn.Module:
         """The network with the weights that are evaluated: the moving average, if there is one."""
-        return self._module if self._average is None else self._average.module
+        return self._stepper.deployable
 
     def restore_weights(self, checkpoint: Checkpoint) -> None:
         """Take the network and its average from a checkpoint. Raises ``CheckpointError`` when it is of another network."""
-        try:
-            self._module.load_state_dict(checkpoint.module)
-            if self._average is not None:
-                if checkpoint.average is None:
-                    raise CheckpointError("the checkpoint has no moving average; take --set loop.ema=none")
-                self._average.load_state_dict(checkpoint.average)
-        except (RuntimeError, ValueError) as error:
-            raise CheckpointError(
-                f"the checkpoint is of another network than the settings describe: {' '.join(str(error).split())[:300]}"
-            ) from None
+        self._stepper.restore_weights(checkpoint)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint. Raises ``CheckpointError`` when it is of another network or number of processes."""
-        self.restore_weights(checkpoint)
-        try:
-            self._optimiser.load_state_dict(checkpoint.optimiser)
-        except (RuntimeError, ValueError, KeyError):
-            raise CheckpointError("the checkpoint is of another optimiser than the settings describe") from None
+        self._stepper.restore_weights(checkpoint)
+        self._stepper.restore_optimiser(checkpoint)
         if len(checkpoint.random) != self.fabric.world_size:
             raise CheckpointError(
                 f"the run was made by {len(checkpoint.random)} processes and goes on exactly with as many; "
@@ -174,10 +110,10 @@ class Training:
         evaluated = -1
         began = time.monotonic()
         paused_s = 0.0
-        sums = _Sums()
+        sums = Sums()
         ending: Ending | None = None
         with (
-            _interrupts(self._stop),
+            interrupts(self._stop),
             batches(streams.train, self._indices(), machine.workers, machine.prefetch, self._on_gpu) as source,
             contextlib.closing(Journal(self._run if self.fabric.is_global_zero else None)) as journal,
         ):
@@ -185,7 +121,7 @@ class Training:
             while (ending := self._ending(until)) is None:
                 progress = done(loop, self._step, self._elapsed_s)
                 scale = rate(self._settings.schedule, self._step, progress)
-                images = self._train_step(source, scale, sums)
+                images = self._stepper.step(source, scale, sums)
                 self._step += 1
                 self._images += images
                 self._elapsed_s = before_s + time.monotonic() - began - paused_s
@@ -193,7 +129,7 @@ class Training:
                     values = self._checked_means(sums) | {"lr": scale * self._settings.optimiser.lr}
                     journal.scalars(self._step, values, self._elapsed_s)
                     self._watcher.logged(self._step, values)
-                    sums = _Sums()
+                    sums = Sums()
                 self._watcher.stepped(self._step, *self._forecast(before_s, first_step))
                 paused = time.monotonic()
                 if self._step % loop.evaluate_every == 0 and self._step < loop.steps:
@@ -221,7 +157,7 @@ class Training:
 
     def _machine(self) -> dict[str, Any]:
         """For the report."""
-        trained = sum(p.numel() for p in self._module.parameters() if p.requires_grad)
+        trained = sum(p.numel() for p in self._stepper.module.parameters() if p.requires_grad)
         name = torch.cuda.get_device_name(self.fabric.device) if self._on_gpu else f"CPU ({platform.machine()})"
         return {
             "device": name,
@@ -242,53 +178,11 @@ class Training:
             yield index
             index += world
 
-    def _train_step(self, source: Iterator[Batch], scale: float, sums: _Sums) -> int:
-        """One optimiser step. Returns the images that went into it, in all processes."""
-        optimiser = self._settings.optimiser
-        for group in self._optimiser.param_groups:
-            group["lr"] = optimiser.lr * scale * group.get("lr_scale", 1.0)
-        count = self._settings.loop.accumulate
-        images = 0
-        self._module.train()
-        for position in range(count):
-            batch = next(source).to(self.fabric.device)
-            with self.fabric.no_backward_sync(self._wrapped, enabled=position < count - 1):
-                losses = self._forward(batch)
-                self.fabric.backward(losses["loss"] / count)
-            images += len(batch) * self.fabric.world_size
-            sums.add(losses, len(batch) * self.fabric.world_size)
-        if optimiser.clip_norm is not None:
-            self.fabric.clip_gradients(
-                self._wrapped, self._wrapped_optimiser, max_norm=optimiser.clip_norm, error_if_nonfinite=False
-            )
-        self._wrapped_optimiser.step()
-        self._wrapped_optimiser.zero_grad()
-        if self._average is not None:
-            self._average.update_parameters(self._module)
-        return images
-
-    def _forward(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses. Raises ``TrainingError`` where processes cannot agree on gradients that some weights never get."""
-        try:
-            losses: dict[str, Tensor] = self._wrapped(_Carried(batch))
-        except RuntimeError as error:
-            if _UNUSED not in str(error):
-                raise
-            raise TrainingError(
-                f"some weights of {self._method.name} have no part in its loss; with several processes that takes "
-                "--set machine.find_unused_parameters=true"
-            ) from None
-        return losses
-
-    def _checked_means(self, sums: _Sums) -> dict[str, float]:
+    def _checked_means(self, sums: Sums) -> dict[str, float]:
         """Means over all processes. Raises ``TrainingError`` when one is not finite."""
         if not sums.count:
             return {}
-        means = torch.stack([value.float() for value in sums.values.values()]) / sums.count
-        if self.fabric.world_size > 1:
-            torch.distributed.all_reduce(means)
-            means /= self.fabric.world_size
-        values = dict(zip(sums.values, means.tolist(), strict=True))
+        values = sums.means(self.fabric)
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         if broken:
             kept = f"{self._run.last} holds the last good state" if self._run.last.exists() else "nothing was saved yet"
@@ -298,7 +192,7 @@ class Training:
             )
         if self._on_gpu:
             values["gpu_peak_mb"] = torch.cuda.max_memory_allocated(self.fabric.device) / 1e6
-        values["images_per_s"] = sums.images / max(time.monotonic() - sums.began, 1e-9)
+        values["images_per_s"] = sums.images_per_s
         return values
 
     def _evaluate(self, streams: Streams, journal: Journal) -> Table | None:
@@ -325,7 +219,7 @@ class Training:
         count = min(self._settings.loop.settle_batches, self._step)
         module = self.deployable
         # A moving average is never in training mode itself; what a method keeps out of it shows in the module.
-        for copied, original in zip(module.modules(), self._module.modules(), strict=True):
+        for copied, original in zip(module.modules(), self._stepper.module.modules(), strict=True):
             copied.training = original.training
         if count and normalised(module):
             seen = (stream.batch(index).to(self.fabric.device) for index in range(self._step - count, self._step))
@@ -342,9 +236,9 @@ class Training:
                 images=self._images,
                 elapsed_s=self._elapsed_s,
                 best=self._best,
-                module=self._module.state_dict(),
-                optimiser=self._optimiser.state_dict(),
-                average=None if self._average is None else self._average.state_dict(),
+                module=self._stepper.module.state_dict(),
+                optimiser=self._stepper.optimiser.state_dict(),
+                average=None if self._stepper.average is None else self._stepper.average.state_dict(),
                 precision=self.fabric.strategy.precision.state_dict(),
                 random=states,
             )
@@ -383,34 +277,3 @@ class Training:
         if loop.minutes is not None:
             eta = min(eta, 60.0 * loop.minutes - self._elapsed_s)
         return fraction, max(eta, 0.0)
-
-
-def _optimiser(groups: list[dict[str, Any]], settings: OptimiserSettings) -> torch.optim.Optimizer:
-    groups = [group for group in groups if group["params"]]
-    if settings.kind == "sgd":
-        return torch.optim.SGD(
-            groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, nesterov=True
-        )
-    return torch.optim.AdamW(
-        groups, lr=settings.lr, betas=(settings.momentum, settings.beta2), weight_decay=settings.weight_decay
-    )
-
-
-@contextlib.contextmanager
-def _interrupts(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C and a polite kill end the loop after the step at work; a second Ctrl-C ends it at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def noted(number: int, frame: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, noted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker.cli.bridge import add_to_argument
+from tracker.cli.live_report import LiveReport
 from tracker.cli.signals import stopping_on_signals
 from tracker.config import TrackerConfig, add_tracking_arguments, tracking_config
 from tracker.errors import ConfigError, RecordingError, TrackerError
@@ -29,14 +29,12 @@ if TYPE_CHECKING:
     from tracker.publishing.publisher import Publisher
     from tracker.recording import TakeWriter
     from tracker.recording.switch import TakeSwitch
-    from tracker.session import LiveSession, SessionStatus
+    from tracker.session import LiveSession
     from tracker.sources.base import FrameSource
-    from tracker.types import FrameResult, Notice
+    from tracker.types import FrameResult
     from tracker.view.feed import ViewFeed
 
 HELP = "track a camera, a video or a stream live and publish the faces over ZeroMQ"
-
-_LOG_PERIOD_S = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames is not None and args.frames < 1:
         raise ConfigError(f"--frames must be at least 1, got {args.frames}")
     with ExitStack() as stack:
-        report = _Report(args.quiet)
+        report = LiveReport(args.quiet)
         # What a typing mistake can spoil comes first, the networks (the slow part) last.
         source = stack.enter_context(_open(args, args.source, report.event))
         present = _Present(args.source, source)
@@ -133,76 +131,6 @@ def run(args: argparse.Namespace) -> int:
     if interrupted.is_set():
         return 130
     return 1 if takes.failed else 0
-
-
-class _Report:
-    """What the user sees: one status line that is rewritten on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._next_s = 0.0
-        self._line_open = False
-        self.publisher: Publisher | None = None
-        self.feed: ViewFeed | None = None
-
-    def say(self, text: str) -> None:
-        if not self._quiet:
-            self._write(text)
-
-    def event(self, kind: str, text: str) -> None:
-        """Something the source wants people to know; it goes to subscribers too."""
-        self._write(f"{kind}: {text}")
-        if self.publisher is not None:
-            self.publisher.event(kind, text=text)
-        if self.feed is not None:
-            self.feed.event(kind, text)
-
-    def notice(self, notice: Notice) -> None:
-        """Something the tracker itself has published as an event."""
-        if self.feed is not None:
-            self.feed.event(notice.kind, str(notice.fields.get("text", "")))
-        if notice.kind == "other_person" and notice.fields["enrolled"]:
-            self._write(f"warning: {notice.fields['text']}")
-        elif notice.kind == "calibration_failed":
-            self.say(f"not calibrated: {notice.fields['reason']}")
-        elif notice.kind in ("calibrated", "recentered"):
-            self.say(notice.kind)
-
-    def status(self, status: SessionStatus) -> None:
-        if self.feed is not None:
-            self.feed.status(status.to_message())
-        now_s = time.monotonic()
-        if self._quiet or now_s < self._next_s:
-            return
-        self._next_s = now_s + (0.0 if self._terminal else _LOG_PERIOD_S)
-        line = (
-            f"{status.fps:5.1f} frames/s  {_count(status.faces, 'face')}  latency {status.latency_p50_ms:.0f} ms "
-            f"(p95 {status.latency_p95_ms:.0f})  dropped {status.dropped}"
-        )
-        if status.state != "running":
-            line += f"  source {status.state}"
-        if self._terminal:
-            sys.stderr.write(f"\r\x1b[K{line}")
-            sys.stderr.flush()
-            self._line_open = True
-        else:
-            self._write(line)
-
-    def end(self, status: SessionStatus) -> None:
-        stages = "  ".join(f"{name} {times['p50']:.1f}/{times['p95']:.1f}" for name, times in status.stages.items())
-        self.say(
-            f"{status.frames} frames, {status.dropped} dropped, capture to publish p50 {status.latency_p50_ms:.1f} ms, "
-            f"p95 {status.latency_p95_ms:.1f} ms"
-        )
-        self.say(f"stages in ms, p50/p95: {stages}")
-
-    def _write(self, text: str) -> None:
-        if self._line_open:
-            sys.stderr.write("\n")
-            self._line_open = False
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
 
 
 @dataclass(slots=True)
@@ -246,7 +174,7 @@ def _open_publisher(publishing: PublishConfig, model: FaceModel) -> Publisher:
 
 
 def _open_takes(
-    args: argparse.Namespace, model: FaceModel, present: _Present, config: TrackerConfig, report: _Report
+    args: argparse.Namespace, model: FaceModel, present: _Present, config: TrackerConfig, report: LiveReport
 ) -> TakeSwitch:
     from tracker.recording import open_writer, source_signature
     from tracker.recording.switch import TakeSwitch
@@ -305,7 +233,7 @@ def _open_session(
 
 
 def _open_view(
-    args: argparse.Namespace, config: TrackerConfig, source: FrameSource, report: _Report, stack: ExitStack
+    args: argparse.Namespace, config: TrackerConfig, source: FrameSource, report: LiveReport, stack: ExitStack
 ) -> ViewFeed | None:
     if args.view is None:
         return None
@@ -321,7 +249,7 @@ def _open_view(
     return feed
 
 
-def _open_bridges(specs: list[str], report: _Report, model: FaceModel) -> BridgeHub:
+def _open_bridges(specs: list[str], report: LiveReport, model: FaceModel) -> BridgeHub:
     from tracker.bridges import BridgeHub, BridgeSpec
 
     hub = BridgeHub([BridgeSpec.parse(text) for text in specs], lambda line: report.event("bridge", line), model)
@@ -336,7 +264,7 @@ def _open_control(endpoint: str, session: LiveSession, publisher: Publisher) -> 
     return ControlServer(endpoint, session.handlers(), security=publisher.security)
 
 
-def _open_osc_input(args: argparse.Namespace, session: LiveSession, report: _Report) -> OscInput:
+def _open_osc_input(args: argparse.Namespace, session: LiveSession, report: LiveReport) -> OscInput:
     from tracker.publishing.config import is_local
     from tracker.publishing.osc_input import OscInput
 
@@ -363,7 +291,3 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"expected WIDTHxHEIGHT such as 1280x720, got '{text}'")
     return int(width), int(height)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
