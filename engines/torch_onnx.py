@@ -14,6 +14,8 @@ from engines.model import require_onnx
 from engines.torch_operators import ON_HOST, OPERATORS, Operator, UnsupportedError
 
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, NotImplementedError)
+_OLDEST = 13
+"""Operator set from which on axes and paddings are inputs."""
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -53,7 +55,7 @@ class OnnxModule(torch.nn.Module):
         """Read a network; see ``translate``, which turns failures into one line."""
         super().__init__()
         onnx = require_onnx()
-        graph = onnx.load_model_from_string(content).graph
+        graph = _modern(onnx, onnx.load_model_from_string(content)).graph
         arrays: Arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         self._inputs = tuple(port.name for port in graph.input if port.name not in arrays)
         self._outputs = tuple(port.name for port in graph.output)
@@ -131,6 +133,16 @@ def translate(content: bytes, name: str) -> OnnxModule:
         raise EngineError(f"{name}: torch cannot translate it ({first_line(error)})") from error
     except Exception as error:  # protobuf's exceptions share no useful base
         raise EngineError(f"{name} is damaged or no ONNX network ({first_line(error)})") from error
+
+
+def _modern(onnx: Any, model: Any) -> Any:
+    """The model in an operator set that ``engines.torch_operators`` is written for."""
+    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), _OLDEST)
+    if version >= _OLDEST:
+        return model
+    from onnx import version_converter
+
+    return version_converter.convert_version(model, _OLDEST)
 
 
 def _constant(onnx: Any, node: Any) -> np.ndarray[Any, Any]:

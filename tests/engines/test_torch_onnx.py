@@ -170,6 +170,20 @@ def test_shapes_are_computed_on_the_host() -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_older_operator_sets() -> None:
+    """Before opset 13 axes stood in attributes."""
+    make = onnx.helper.make_node
+    nodes = [
+        make("Unsqueeze", ["x"], ["wide"], axes=[0]),
+        make("Squeeze", ["wide"], ["same"], axes=[0]),
+        make("ReduceSum", ["same"], ["y0"], axes=[2, 3], keepdims=0),
+    ]
+    model = onnx.load_model_from_string(network(nodes, {}, made=[2, 4]))
+    model.opset_import[0].version = 11
+    ((ours, theirs),) = both(model.SerializeToString())
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_constants_are_computed_once() -> None:
     make = onnx.helper.make_node
     value = onnx.numpy_helper.from_array(np.float16([2.5]))

@@ -107,7 +107,7 @@ def _run(command: list[str], folder: Path) -> None:
     if done.returncode:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         # A compiler's complaint stands far above the last line, which says that something failed.
-        causes = [line for line in said if re.search(r"\berror: |cannot find|undefined reference", line)]
+        causes = [line for line in said if re.search(r": (fatal )?error: |cannot find -l|undefined reference|ModuleNotFoundError", line)]
         raise RuntimeError((causes or said or [f"{command[0]} ended with {done.returncode}"])[0 if causes else -1])
 
 
