@@ -18,6 +18,7 @@ from engines.cuda.gpu import require_gpu
 from engines.tensorrt_module import tensorrt_module
 from tools.gpu.steps import Outcome, SkippedError
 
+_CAUSE = re.compile(r": (fatal )?error: |cannot find -l|undefined reference|ModuleNotFoundError")
 _PACKAGES = (
     "tensorrt-rtx-cu13", "tensorrt", "pycuda", "cuda-bindings", "nvidia-cuda-nvrtc", "torch", "onnx", "onnxruntime", "numpy",
 )  # fmt: skip
@@ -107,7 +108,7 @@ def _run(command: list[str], folder: Path) -> None:
     if done.returncode:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         # A compiler's complaint stands far above the last line, which says that something failed.
-        causes = [line for line in said if re.search(r": (fatal )?error: |cannot find -l|undefined reference|ModuleNotFoundError", line)]
+        causes = [line for line in said if _CAUSE.search(line)]
         raise RuntimeError((causes or said or [f"{command[0]} ended with {done.returncode}"])[0 if causes else -1])
 
 
