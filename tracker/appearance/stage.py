@@ -29,6 +29,8 @@ Float64 = NDArray[np.float64]
 _FORGET_AFTER_NS: Final = 10_000_000_000
 _HOLD: Final = 0.02
 """Information of the light of a frame ago, in shares of what one frame says about an average term."""
+_HOLD_IN_DOUBT: Final = 1.0
+"""More of it in a pose that is in complete doubt: light solved there would confirm it."""
 _CODE_STEP: Final = 0.003
 """Error of dark colours in linear light: half an 8-bit step and the camera's noise."""
 _GRAZING: Final = 0.15
@@ -44,6 +46,11 @@ _GOOD_FIT: Final = 0.012
 """Median landmark misfit over face width at which a frame counts half."""
 _AROUND: Final = 6
 """Skin points that speak for a landmark."""
+_COVERING: Final = (0.06, 0.12)
+"""Share of the skin that looks covered beyond what usually does from which something begins to be in front of the face, and surely
+is."""
+_TEACHING_DOUBT: Final = 0.3
+"""A pose in more doubt teaches nothing about the skin."""
 _EVERY_FRAME: Final = 30
 _TEACH_NS: Final = 45_000_000
 _TEACH_KNOWN_NS: Final = 110_000_000
@@ -103,6 +110,8 @@ class _Person:
     published_log: Float32 | None = None
     since_published: int = 0
     frames: int = 0
+    doubt: float = 0.0
+    """0..1 how far its pose in the current frame is in doubt."""
     looked_ns: int = 0
     taught_ns: int = 0
     """When the last frames that were explained and that taught something about the skin were captured."""
@@ -222,6 +231,14 @@ class AppearanceStage:
         if person is None or person.last is None:
             return 0.0
         return float(person.occlusion.probability[person.last.index].mean())
+
+    def doubt(self, face_id: int, doubt: float) -> None:
+        """Say how far the pose that comes next for a face is in doubt, 0..1, until something else is said."""
+        person = self._people.get(face_id)
+        if person is not None:
+            # Without anything in front, the face has come to look different: that is to be learned.
+            there = (person.covered - person.usually_covered - _COVERING[0]) / (_COVERING[1] - _COVERING[0])
+            person.doubt = doubt * min(max(there, 0.0), 1.0)
 
     def needs_look(self, face_id: int, t_capture_ns: int) -> bool:
         """Whether a frame should be looked at for a face, because something happens to it or because the last look is over 45 ms
@@ -357,7 +374,7 @@ class AppearanceStage:
             if sweep:
                 away = np.square(residual).sum(axis=0)
                 weight = trust / (np.square(LUMA @ irradiance) * (1.0 + away * heavy))
-            solved = solve_light(basis, unlit, weight, light, _HOLD)
+            solved = solve_light(basis, unlit, weight, light, _HOLD + _HOLD_IN_DOUBT * person.doubt)
             irradiance = floored(solved.astype(np.float32).T @ basis)
             residual = before.log_unlit - np.log(irradiance)
         person.light_moved = np.inf if light is None else float(np.sqrt(np.square(residual - before.off).mean()))
@@ -383,7 +400,7 @@ class AppearanceStage:
         self, person: _Person, explained: Explained, probability: Float32, face: Face, t_capture_ns: int
     ) -> None:
         seen, index, albedo = explained.seen, explained.index, person.albedo
-        if person.fixed:
+        if person.fixed or person.doubt > _TEACHING_DOUBT:
             return
         free = 1.0 - probability
         view = np.square(np.minimum((seen.facing[index] - _GRAZING) * 2.0, 1.0))

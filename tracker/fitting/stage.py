@@ -41,6 +41,10 @@ class KnownSkin(Protocol):
         """Whether a frame should be asked, by what was seen of the face so far."""
         ...
 
+    def doubt(self, face_id: int, doubt: float) -> None:
+        """How far the pose of this frame is in doubt, 0..1."""
+        ...
+
     def covered_fraction(self, face_id: int) -> float:
         """Share of the visible skin that was covered in the last frame."""
         ...
@@ -213,6 +217,8 @@ class FitStage:
         count = self._model.expression_count
         arkit = self._arkit_weights(smooth.expression) if fitted.arkit is None else smooth.expression[count:]
         if covering is not None:
+            assert self._skin is not None
+            self._skin.doubt(seen.face_id, fitted.doubt)
             sigma = widened(seen.landmarks.sigma, covering.landmarks, fitted.doubt)
             seen = replace(seen, landmarks=replace(seen.landmarks, sigma=sigma))
         return self._assemble(seen, fitted, replace(smooth, expression=smooth.expression[:count]), arkit)
