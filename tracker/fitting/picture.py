@@ -52,8 +52,8 @@ class PictureConfig:
     wary_span: float = 0.08
     wary_from: float = 0.03
     """Where more than this share of the skin looked covered a frame ago, and fully at that much more, doubt begins here."""
-    drift_rad: float = 0.010
-    drift_m: tuple[float, float, float] = (0.0015, 0.0015, 0.004)
+    drift_rad: float = 0.020
+    drift_m: tuple[float, float, float] = (0.0015, 0.0015, 0.008)
     """How far the network's error is expected to wander between frames while nothing comes or goes (right, down, far) ..."""
     change_gain: float = 30.0
     """... and so many times as far per change of the covered share."""
@@ -62,6 +62,9 @@ class PictureConfig:
     """How far a half-hidden head is expected to move between frames, at least."""
     motion_rate: float = 0.05
     """Share of a frame in how far this head usually moves."""
+    motion_gain: float = 2.0
+    depth_motion_gain: float = 0.3
+    """Times the usual squared motion that a half-hidden head may move more than the least: most of what depth does is noise."""
     steps: int = 3
     least_explained: float = 0.30
     """Below this the picture does not know either."""
@@ -91,6 +94,7 @@ class PictureFit:
         self._config = config or PictureConfig()
         self._memory = SkinMemory()
         self._floor = np.square(np.array([*np.repeat(self._config.turn_sigma_rad, 3), *self._config.shift_sigma_m]))
+        self._usual_motion = np.array([*np.repeat(self._config.motion_gain, 5), self._config.depth_motion_gain])
         self._drift = np.square(np.array([*np.repeat(self._config.drift_rad, 3), *self._config.drift_m]))
         self.reset()
 
@@ -183,7 +187,7 @@ class PictureFit:
         held = FitState(previous.rotation, previous.translation, state.expression)
         # The network's error wanders little while nothing moves before the face, and jumps when something comes or goes.
         wander = self._drift * (1.0 + (config.change_gain * changed) ** 2 + (1.0 - doubt) * 9.0)
-        pulls = [(expected, np.diag(1.0 / wander)), (held, np.diag(1.0 / (self._floor + 2.0 * self._motion)))]
+        pulls = [(expected, np.diag(1.0 / wander)), (held, np.diag(1.0 / (self._floor + self._usual_motion * self._motion)))]
         if doubt < 1.0:
             pulls.append((state, (1.0 - doubt) * _pose_information(solution).marginal))
         total = np.sum([information for _, information in pulls], axis=0)
