@@ -187,7 +187,10 @@ class PictureFit:
         held = FitState(previous.rotation, previous.translation, state.expression)
         # The network's error wanders little while nothing moves before the face, and jumps when something comes or goes.
         wander = self._drift * (1.0 + (config.change_gain * changed) ** 2 + (1.0 - doubt) * 9.0)
-        pulls = [(expected, np.diag(1.0 / wander)), (held, np.diag(1.0 / (self._floor + self._usual_motion * self._motion)))]
+        pulls = [
+            (expected, np.diag(1.0 / wander)),
+            (held, np.diag(1.0 / (self._floor + self._usual_motion * self._motion))),
+        ]
         if doubt < 1.0:
             pulls.append((state, (1.0 - doubt) * _pose_information(solution).marginal))
         total = np.sum([information for _, information in pulls], axis=0)
