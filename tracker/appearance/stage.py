@@ -47,7 +47,7 @@ _GOOD_FIT: Final = 0.012
 _AROUND: Final = 6
 """Skin points that speak for a landmark."""
 _COVERING: Final = (0.06, 0.12)
-"""Share of the skin that looks covered beyond what usually does from which something may be in front of the face, and surely is."""
+"""Share of the skin that looks covered beyond what usually does from which something may be, and surely is, before the face."""
 _TEACHING_DOUBT: Final = 0.3
 """A pose in more doubt teaches nothing about the skin."""
 _EVERY_FRAME: Final = 30

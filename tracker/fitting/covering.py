@@ -15,8 +15,9 @@ _SIGMA_COVERED: Final = 4.0
 """By how many times the error of a landmark grows that is surely covered, and of every one in complete doubt."""
 _SIGMA_DOUBT: Final = 3.0
 _DOUBT_OPENS: Final = 2.0
-_CALM_RATE: Final = 0.35
-_HELD_IN_DOUBT: Final = 0.5
+_CALM_RATE: Final = 0.12
+"""Share of a frame in the expression that is held: a mean over about eight, of which the last may be dragged already."""
+_HELD_IN_DOUBT: Final = 0.4
 _RELAX_RATE: Final = 0.01
 """Share of a held expression that is let go per frame: after three seconds half of it is left, and in the end the face rests."""
 
@@ -80,7 +81,7 @@ class HeldExpression:
     def __call__(self, expression: Float32, covered: Float32 | None, doubt: float) -> Float32:
         """The expression (Ne,) to believe, of a fit whose landmarks (L,) were covered with probabilities ``covered``.
 
-        What is covered keeps its last value, and in complete doubt all of the face half of it.
+        What is covered keeps its mean over the last frames without doubt, and in complete doubt all of the face two fifths of it.
         """
         if self._calm is None:
             self._calm = expression.copy()
