@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shlex
 import shutil
@@ -13,6 +14,8 @@ import engines.cli
 import tracker.cli
 
 PROGRAMS = {"tracker": tracker.cli, "engines": engines.cli}
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLE = re.compile(r"^  (?:tracker|engines) .*$", re.MULTILINE)
 
 
@@ -40,6 +43,31 @@ def test_every_verb_has_examples() -> None:
         f"{name} {verb}" for name, program in PROGRAMS.items() for verb in program.VERBS if not examples(name, verb)
     ]
     assert lacking == []
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """All options, those of subcommands included."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found = found.union(*map(options_of, action.choices.values()))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_documents_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    mentioned = re.findall(r"`((?:tracker|engines) [a-z][^`\n]*)`", text)
+    mentioned += re.findall(r"^ *(?:\.venv/bin/|\$ )?((?:tracker|engines) [a-z][^\n]*)$", text, re.MULTILINE)
+    wrong = []
+    for line in mentioned:
+        program, verb, *words = re.split(r" {2,}| \| | #", line)[0].split()
+        if verb not in PROGRAMS[program].VERBS:
+            wrong.append(line)
+            continue
+        known = options_of(PROGRAMS[program].parser_of(verb))
+        wrong += [f"{line}: {word}" for word in words if word.startswith("--") and word.split("=")[0] not in known]
+    assert wrong == []
 
 
 @pytest.fixture(scope="module")
