@@ -16,10 +16,14 @@ engine of that kind is made, never before.
 
 from __future__ import annotations
 
-from engines.batch import BatchProfile, parse_batch
-from engines.engine import Engine, EngineError, TensorSpec
-from engines.header import InputHeader, NetworkHeader, OutputHeader
-from engines.load import load_engine
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engines.batch import BatchProfile, parse_batch
+    from engines.engine import Engine, EngineError, TensorSpec
+    from engines.header import InputHeader, NetworkHeader, OutputHeader
+    from engines.load import load_engine
 
 __all__ = [
     "BatchProfile",
@@ -32,3 +36,18 @@ __all__ = [
     "load_engine",
     "parse_batch",
 ]
+
+_HOME = {
+    "batch": ("BatchProfile", "parse_batch"),
+    "engine": ("Engine", "EngineError", "TensorSpec"),
+    "header": ("InputHeader", "NetworkHeader", "OutputHeader"),
+    "load": ("load_engine",),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Names above come with their modules: the commands import this package to print a help text, and wait for nothing."""
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"engines.{module}"), name)
+    raise AttributeError(f"module 'engines' has no attribute {name!r}")

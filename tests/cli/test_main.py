@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from tracker import __version__, cli
+from engines.command_line import EXIT_BROKEN_PIPE
+from tracker import __version__
 from tracker.cli import VERBS, main
 from tracker.errors import ConfigError, SourceError
 
@@ -146,7 +147,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
         assert command.stdout.readline() == "line\n"
         command.stdout.close()
         assert command.stderr.read() == ""
-    assert command.returncode == cli.EXIT_BROKEN_PIPE
+    assert command.returncode == EXIT_BROKEN_PIPE
 
 
 def test_the_module_runs_like_the_command() -> None:

@@ -200,7 +200,7 @@ def test_fit_evaluate_export_by_command(tmp_path: Path, capsys: pytest.CaptureFi
         (["fit", TOY, "--set", "loop.precision=16-mixed", "--set", "machine.device=cpu"], "16-mixed needs a GPU"),
         (["resume", "/nowhere/at/all"], "is no run folder"),
         (["export", "never_trained", "-o", "x.onnx"], "there is no run folder 'never_trained'"),
-        (["fti", TOY], "invalid choice"),
+        (["fti", TOY], "unknown verb"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line(

@@ -1,14 +1,10 @@
-"""The ``trainer`` command. Exit codes as ``tracker``'s: 0 well, 1 the user's to mend, 2 wrong usage, 70 a defect, 130 Ctrl-C."""
+"""The ``trainer`` command (how commands work: ``engines/command_line.py``)."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import sys
-import traceback
-from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
+from engines.command_line import CommandLine
 from tracker import __version__
 from tracker.errors import TrackerError, mendable_reason
 
@@ -23,77 +19,38 @@ VERBS: Final[dict[str, str]] = {
 }
 """Verb -> one line for the overview."""
 
-_EXAMPLES: Final = """\
+_OVERVIEW: Final = """\
+trainer {version}: makes the networks that the tracker runs
+
+usage: trainer [-v] VERB [options]
+
+{verbs}
+
 first steps:
   trainer list                                              what can be trained
   trainer fit dense_landmarks --preset smoke                a minute on any CPU
   trainer fit dense_landmarks --preset gpu --set optimiser.lr=3e-4 --minutes 25
   trainer resume runs/dense_landmarks/20260101-120000-run   after Ctrl-C
   trainer export dense_landmarks -o landmarks.onnx          its newest run
+
+options:
+  -v, --verbose  log what happens, show tracebacks (-vv: more)
+  --version      print the version
+  -h, --help     this text; `trainer VERB --help` teaches a verb
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Args:
-        argv: arguments without the program's name; ``sys.argv[1:]`` by default.
-    """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    overview = _Parser(
-        prog="trainer",
-        description="trainer: makes the networks that the tracker runs",
-        epilog="\n".join(f"  {verb:<10}{line}" for verb, line in VERBS.items()) + f"\n\n{_EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    overview.add_argument("--version", action="version", version=f"trainer {__version__}")
-    overview.add_argument("verb", choices=VERBS, metavar="VERB")
-    verbose = False
-    try:
-        if not arguments:
-            overview.print_help()
-            return 0
-        verb: str = overview.parse_args(arguments[:1]).verb
-        module = importlib.import_module(f"trainer.cli.{verb}_verb")
-        parser = _Parser(
-            prog=f"trainer {verb}", description=VERBS[verb], formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        module.add_arguments(parser)
-        parser.add_argument("-v", "--verbose", action="store_true", help="show tracebacks")
-        args = parser.parse_args(arguments[1:])
-        verbose = args.verbose
-        code: int = module.run(args)
-        return code
-    except SystemExit as leaving:  # argparse: --help and wrong usage
-        return leaving.code if isinstance(leaving.code, int) else 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\n")
-        return 130
-    except TrackerError as error:
-        return _complain(str(error), error.exit_code, verbose)
-    except ModuleNotFoundError as error:
+def _explain(error: Exception) -> tuple[str, int] | None:
+    if isinstance(error, TrackerError):
+        return str(error), error.exit_code
+    if isinstance(error, ModuleNotFoundError):
         if (error.name or "").partition(".")[0] in ("tracker", "engines", "trainer"):
-            return _complain(f"defect: {error}", 70, verbose)
-        return _complain(
-            f"training needs the Python package {error.name}: pip install 'facestream-tracker[train]'", 1, verbose
-        )
-    except Exception as error:
-        reason = mendable_reason(error) if isinstance(error, OSError) else None
-        if reason is not None:
-            return _complain(reason, 1, verbose)
-        hint = "" if verbose else f" (please report it with the traceback that `trainer {arguments[0]} -v …` shows)"
-        return _complain(f"defect: {type(error).__name__}: {error}{hint}", 70, verbose)
+            return None
+        return f"training needs the Python package {error.name}: pip install 'facestream-tracker[train]'", 1
+    reason = mendable_reason(error) if isinstance(error, OSError) else None
+    return None if reason is None else (reason, 1)
 
 
-def _complain(message: str, exit_code: int, verbose: bool) -> int:
-    if verbose:
-        traceback.print_exc()
-    sys.stderr.write(f"trainer: {' '.join(message.split())}\n")
-    return exit_code
+_COMMAND: Final = CommandLine("trainer", VERBS, _OVERVIEW, _explain, __version__, "{name}.cli.{verb}_verb")
+main = _COMMAND.main
+parser_of = _COMMAND.parser_of
