@@ -98,9 +98,12 @@ def _toolkit() -> Path:
     candidates = [os.environ.get("CUDA_HOME", ""), "/usr/local/cuda"]
     candidates += [str(Path(compiler).resolve().parent.parent)] if compiler else []
     for folder in filter(None, candidates):
-        if (Path(folder) / "include" / "cuda.h").is_file():
+        # Toolkits from wheels lack the second one.
+        if all((Path(folder) / "include" / header).is_file() for header in ("cuda.h", "cudaProfiler.h")):
             return Path(folder)
-    raise SkippedError("no CUDA toolkit here: cuda.h is neither in $CUDA_HOME/include nor in /usr/local/cuda/include")
+    raise SkippedError(
+        "no CUDA toolkit here: cuda.h and cudaProfiler.h are neither in $CUDA_HOME/include nor in /usr/local/cuda/include"
+    )
 
 
 def _run(command: list[str], folder: Path) -> None:
