@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from engines.engine import Array, Engine
 from engines.header import NetworkHeader, OutputHeader
+
+USUAL_CROP: Final = 256
+"""Side in pixels that fractions are counted of where a network does not see the crop itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,10 @@ def _of_points(network: NetworkHeader, made: OutputHeader, expected: Array, got:
     count = max((max(indices, default=-1) for indices in network.regions.values()), default=-1) + 1
     rows = len(expected)
     per_point = expected.size // rows // count if count else _coordinates(expected)
-    size = next((given.size for given in network.inputs if given.kind == "crop"), 0) if made.unit == "fraction" else 1
+    crop = next((given.size for given in network.inputs if given.kind == "crop" and given.size), USUAL_CROP)
     shape = (rows, -1, per_point)
     distance = np.linalg.norm((got.reshape(shape) - expected.reshape(shape))[..., :2].astype(np.float64), axis=2)
-    distance *= size or 1
+    distance *= crop if made.unit == "fraction" else 1
     regions: Mapping[str, tuple[int, ...]] = network.regions or {"landmarks": tuple(range(distance.shape[1]))}
     return [
         Deviation(region, "px", float(some.mean()), float(np.percentile(some, 95)), float(some.max()))

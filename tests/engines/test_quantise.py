@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines import BatchProfile, EngineError, load_engine
+from engines import BatchProfile, EngineError, InputHeader, NetworkHeader, OutputHeader, load_engine
 from engines.accuracy import deviations, run_rows
 from engines.artifact import read_header
 from engines.build import BuildOptions
@@ -62,6 +62,18 @@ def test_deviations_are_pixels_of_the_crop_by_region() -> None:
     assert (upper.what, upper.unit, upper.mean, upper.worst) == ("upper", "px", 5.0, 5.0)
     assert (lower.what, lower.mean) == ("lower", 0.0)
     assert (presence.unit, presence.worst) == ("relative", pytest.approx(1.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "side"), [(InputHeader("x", "crop", "NHWC", 192), 192), (InputHeader("x", "other", "NCHW"), 256)]
+)
+def test_fractions_are_of_the_crop_even_when_the_network_does_not_see_it(given: InputHeader, side: int) -> None:
+    network = NetworkHeader("x", inputs=(given,), outputs=(OutputHeader("points", "points", "fraction"),))
+    reference = {"points": np.full((2, 4, 3), 0.5, np.float32)}
+    moved = {"points": reference["points"] + np.float32([0.01, 0, 0])}
+    (found,) = deviations(network, reference, moved)
+    assert (found.what, found.unit) == ("landmarks", "px")
+    assert found.mean == pytest.approx(0.01 * side, rel=1e-4)
 
 
 def test_rows_that_do_not_fill_a_batch_are_run_too(toy: Path) -> None:
