@@ -32,6 +32,8 @@ _TRUSTED_WEIGHT = 0.3
 # Share of the face's width: a median residual above it is no frame to learn the resting face from.
 _FITS_WELL = 0.05
 _ACQUAINTED_FRAMES = 60
+# Share of the skin that looks covered from which something is in front of the face.
+_CERTAINLY_COVERED = 0.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,9 @@ class FaceFitter:
         refined = self._picture.refine(solution, look, fraction, before, camera.focal_px, width_px)
         self._doubt = refined.doubt
         covered = None if covering is None else gated(covering.landmarks[self._points.order], refined.doubt)
-        return replace(refined.state, expression=self._held(refined.state.expression, covered, refined.doubt))
+        # A lively face that nothing is in front of may be in doubt as well: its expression is its own.
+        hidden = refined.doubt * min(1.0, fraction / _CERTAINLY_COVERED)
+        return replace(refined.state, expression=self._held(refined.state.expression, covered, hidden))
 
     def target(self, observation: FaceObservation, covering: Covering | None = None) -> Target:
         """What the fit of this observation is pulled to, with what was in front of the face in the last frame."""
