@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from engines.batch import BatchProfile
+from engines.cuda.gpu import find_gpu
 from engines.errors import EngineError
 from engines.tensorrt_module import TensorRt, failure, tensorrt_module
 
@@ -96,7 +97,7 @@ def build_plan(
     if request.precision == "int8":
         _check_quantised(trt, network, name)
     built = None
-    for refit in _refits(trt, request):
+    for refit in _refits(trt, request, name):
         config = builder.create_builder_config()
         _configure(trt, builder, config, network, name, request, refit)
         _target(trt, config, targets)
@@ -176,7 +177,7 @@ def _check_quantised(trt: TensorRt, network: Any, name: str) -> None:
         raise EngineError(f"{name} has no quantised layers: calibrate it first: engines build {name} --precision int8")
 
 
-def _refits(trt: TensorRt, request: BuildRequest) -> tuple[str, ...]:
+def _refits(trt: TensorRt, request: BuildRequest, name: str) -> tuple[str, ...]:
     """The flags to try one after the other; a single empty one when the weights stay inside."""
     if not request.stripped:
         return ("",)
@@ -184,6 +185,11 @@ def _refits(trt: TensorRt, request: BuildRequest) -> tuple[str, ...]:
     found = tuple(flag for flag in REFITS[trt.name] if flag in known)
     if "STRIP_PLAN" not in known or not found:
         raise EngineError(f"{trt.title} builds no engines without weights; keep them inside")
+    # Its compiler tries the driver then, and complains on the terminal where there is none (1.7, with each of these flags).
+    if trt.generations and isinstance(find_gpu(), str):
+        raise EngineError(
+            f"{name}: {trt.title} compiles refittable engines on a GPU only; keep the weights inside, or build on the GPU"
+        )
     return found
 
 

@@ -26,7 +26,6 @@ _NO_DRIVER: Final = re.compile(
 )
 _NO_MEMORY: Final = re.compile(r"out of memory|OutOfMemory|cudaError 2\b", re.IGNORECASE)
 _TURING: Final = re.compile(r"Turing|SM ?75.*not supported", re.IGNORECASE)
-_JIT_WITHOUT_GPU: Final = re.compile(r"graph_jit\.cpp.*(CUDA_SUCCESS|myelinSuccess)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +155,6 @@ def _explained(what: str, title: str, said: str, everything: str) -> str:
         return f"{what}: sm75 (Turing) has no fp32 kernels in {title}; add --precision fp16 or leave sm75 out"
     if _NO_DRIVER.search(everything):
         return f"{what}: no NVIDIA GPU, or its driver is too old for {title}; update it or use --engine openvino"
-    if _JIT_WITHOUT_GPU.search(everything):
-        return (
-            f"{what}: {title} compiles refittable engines on a GPU only; keep the weights inside, or build on the GPU"
-        )
     if _NO_MEMORY.search(everything):
         return f"{what}: the GPU has too little free memory; close other programs or build with a smaller --batch"
     return f"{what}: {title} says: {said}"

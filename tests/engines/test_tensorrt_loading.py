@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engines import EngineError
+from engines import EngineError, tensorrt_build
 from engines.batch import BatchProfile
 from engines.tensorrt_build import REFITS, BuildRequest, build_plan
 from engines.tensorrt_engine import _check
@@ -83,8 +83,11 @@ def built(rtx: TensorRt, network: Path, takes: set[str], stripped: bool = True) 
     return tried, plan
 
 
-def test_engines_without_weights_can_take_them_back(rtx: TensorRt, tmp_path: Path) -> None:
+def test_engines_without_weights_can_take_them_back(
+    rtx: TensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = small_network(tmp_path / "small.onnx")
+    monkeypatch.setattr(tensorrt_build, "find_gpu", lambda: None)
     tried, plan = built(rtx, network, {"REFIT"})
     assert tried == [{"STRIP_PLAN", "REFIT", "REQUIRE_USER_ALLOCATION"}]
     assert (plan.plan, plan.refit) == (b"plan", "REFIT")
