@@ -243,6 +243,8 @@ def test_control_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["control", "stop", "--timeout", "0"]) == 2
     assert main(["control", "stop", "now"]) == 2
     assert "a request takes KEY=VALUE, got 'now'" in capsys.readouterr().err
+    assert main(["control", "calibrate", "now"]) == 2
+    assert "calibrate takes off, status or gaze=true, got 'now'" in capsys.readouterr().err
 
 
 def test_the_line_of_a_face_tells_how_much_of_it_is_hidden(golden: ModuleType) -> None:

@@ -117,6 +117,8 @@ def _spelled_out(cmd: str, words: list[str]) -> tuple[str, dict[str, object], li
     first = words[0] if words and "=" not in words[0] else None
     if cmd == "calibrate" and first in ("off", "status"):
         return cmd, {"mode": first}, words[1:]
+    if cmd == "calibrate" and first is not None:
+        raise ConfigError(f"calibrate takes off, status or gaze=true, got '{first}'")
     if cmd == "record" and first in (None, "status"):
         return "record.status", {}, words[1:] if first else words
     if cmd == "record" and first == "stop":
