@@ -9,11 +9,12 @@ from typing import Any, Final, Literal, get_args
 
 from tracker.errors import ConfigError
 
-EncoderName = Literal["mediapipe", "light", "own"]
+EncoderName = Literal["own", "mediapipe", "light"]
 EngineName = Literal["auto", "openvino", "onnxruntime", "litert", "tensorrt", "torch"]
 Precision = Literal["auto", "f32", "f16", "bf16"]
 Photometric = Literal["auto", "on", "off"]
-ENCODERS: Final[tuple[EncoderName, ...]] = ("mediapipe", "light", "own")
+ENCODERS: Final[tuple[EncoderName, ...]] = ("own", "mediapipe", "light")
+DEFAULT_ENCODER: Final[EncoderName] = "own"
 PHOTOMETRIC: Final[tuple[Photometric, ...]] = ("auto", "on", "off")
 ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
 DEFAULT_FACE_MODEL: Final = "builtin"
@@ -24,10 +25,10 @@ PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 class TrackerConfig:
     """Settings of the tracking itself (not of sources or publishing)."""
 
-    encoder: str = "mediapipe"
-    """``mediapipe``: 478 points with irises and expression scores; ``light``: the smaller 468-point pair;
-    ``own``: the tracker's own network with sigma and visibility (docs/encoder.md); or an ``.onnx`` or
-    ``.engine`` file whose header makes it an encoder (docs/training.md)."""
+    encoder: str = DEFAULT_ENCODER
+    """``own``: 478 points with irises and expression scores, steady where something covers the face (docs/encoder.md);
+    ``mediapipe``: the same without what is steady; ``light``: the smaller 468-point pair; or an ``.onnx`` or ``.engine`` file
+    whose header makes it an encoder (docs/training.md)."""
     face_model: str = DEFAULT_FACE_MODEL
     """``builtin``, the name of an imported face model, or a file in the neutral format."""
     flame: str | None = None
@@ -95,10 +96,10 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``TrackerConfig`` to a command."""
     group = parser.add_argument_group("tracking")
     group.add_argument(
-        "--encoder", default="mediapipe", metavar="NAME|PATH",
-        help="networks that find the landmarks: 'mediapipe' (default) has 478 points and expression scores, 'light' is a smaller "
-        "pair, 'own' is this project's network, which says how sure it is of each point (docs/encoder.md); or a file by "
-        "`trainer export` or `engines build`",
+        "--encoder", default=DEFAULT_ENCODER, metavar="NAME|PATH",
+        help="networks that find the landmarks: 'own' (default) has 478 points and expression scores, and keeps its place behind "
+        "hands and in profile (docs/encoder.md), 'mediapipe' is the same without that, 'light' a smaller pair without scores; or "
+        "a file by `trainer export` or `engines build`",
     )  # fmt: skip
     group.add_argument(
         "--face-model", metavar="NAME|PATH",

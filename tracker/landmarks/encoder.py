@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from tracker.config import ENCODERS, EngineName, Precision, is_network_file
+from tracker.config import DEFAULT_ENCODER, ENCODERS, EngineName, Precision, is_network_file
 from tracker.errors import ConfigError
 from tracker.landmarks.crop import Roi
 from tracker.types import Float32, ImageRGB, Landmarks
@@ -74,10 +74,10 @@ def sigmoid(logit: float) -> float:
 
 
 def create_encoder(
-    name: str = "mediapipe", threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
+    name: str = DEFAULT_ENCODER, threads: int = 1, precision: Precision = "auto", engine: EngineName = "auto"
 ) -> LandmarkEncoder:
-    """The encoder of this name: ``mediapipe`` (478 landmarks, expression scores), ``light`` (cheaper, no scores),
-    ``own`` (with sigma and visibility of its own), or a network file with a header.
+    """The encoder of this name: ``own`` (478 landmarks, expression scores, steady behind covers), ``mediapipe`` (without that),
+    ``light`` (cheaper, no scores), or a network file with a header.
 
     Raises:
         ConfigError: unknown name.
