@@ -372,7 +372,7 @@ def test_no_camera_is_one_line(capsys):
         (("--focal", "-1"), "focal"),
         (("--focal", "500", "--fov", "60"), "not both"),
         (("--threads", "0"), "threads"),
-        (("--encoder", "resnet"), "encoder must be one of mediapipe, light, own"),
+        (("--encoder", "resnet"), "encoder must be one of own, mediapipe, light"),
         (("--face-model", "/nowhere/head.npz"), "/nowhere/head.npz"),
         (("--source", "tset"), "test"),
         (("--source", "test:0"), "test:300"),

@@ -15,7 +15,7 @@ from engines.cuda.gpu import find_gpu
 from engines.header import InputHeader, NetworkHeader
 from engines.model import write_header
 from tests.engines.networks import small_network
-from tracker.config import TrackerConfig
+from tracker.config import ENCODERS, TrackerConfig
 from tracker.errors import ConfigError, NetworkAssetError
 from tracker.landmarks import create_encoder
 from tracker.landmarks.crop import Cropper, Roi
@@ -52,7 +52,7 @@ def test_a_network_is_fed_as_its_header_says(
     assert crops.last_crop_ms > 0
 
 
-@pytest.mark.parametrize("name", ["mediapipe", "light"])
+@pytest.mark.parametrize("name", ENCODERS)
 def test_faces_at_once_are_those_one_by_one(name: str, picture: np.ndarray) -> None:
     try:
         encoder = create_encoder(name)

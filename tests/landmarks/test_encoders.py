@@ -8,6 +8,7 @@ import pytest
 
 from tests.pictures import picture, placed
 from tracker.arkit import ARKIT_INDEX
+from tracker.config import ENCODERS
 from tracker.errors import ConfigError, NetworkAssetError
 from tracker.landmarks import LandmarkEncoder, Roi, create_encoder
 from tracker.landmarks.crop import roi_around
@@ -131,12 +132,12 @@ def test_following_its_own_landmarks_settles(any_encoder: LandmarkEncoder, smile
 
 
 def test_unknown_encoder() -> None:
-    with pytest.raises(ConfigError, match=r"encoder must be one of mediapipe, light, .* got 'dlib'"):
+    with pytest.raises(ConfigError, match=r"encoder must be one of own, mediapipe, light, .* got 'dlib'"):
         create_encoder("dlib")  # type: ignore[arg-type]
 
 
 def test_networks_that_were_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKER_CACHE", str(tmp_path))
-    for name in ("mediapipe", "light"):
+    for name in ENCODERS:
         with pytest.raises(NetworkAssetError, match="run: tracker models fetch"):
             create_encoder(name)  # type: ignore[arg-type]

@@ -140,6 +140,11 @@ def test_a_file_that_is_no_such_encoder_is_refused(networks: Path, tmp_path: Pat
         OwnEncoder(branch=networks / "face_landmark.tflite")
 
 
+def test_an_engine_that_reads_no_onnx_is_refused() -> None:
+    with pytest.raises(NetworkAssetError, match="use --encoder mediapipe"):
+        OwnEncoder(engine="litert")
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_networks_say_nothing_of_the_machine_they_were_written_on(name: str) -> None:
     content = shipped(name).read_bytes()

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tracker.cache import cache_dir
 from tracker.config import EngineName, Precision
 from tracker.errors import NetworkAssetError
 from tracker.landmarks.crop import Roi
@@ -27,6 +26,7 @@ from tracker.landmarks.encoder import PRESENT, Encoded, sigmoid
 from tracker.landmarks.mediapipe478 import CROP_SIZE, OUTER_EYE_CORNERS, POINTS, SET_NAME
 from tracker.landmarks.scores import ExpressionScorer, hint
 from tracker.landmarks.sigma import SigmaModel
+from tracker.networks import open_network
 from tracker.networks.shipped import BRANCH, GLANCE, shipped
 from tracker.types import Float32, ImageRGB, Landmarks
 
@@ -79,12 +79,19 @@ class OwnEncoder:
 
         Raises NetworkAssetError when they cannot be read, or the network for scores has not been fetched.
         """
-        # As for the default encoder: bf16 moves points by several times the noise of a still face.
+        if engine == "litert":
+            raise NetworkAssetError(
+                "engine litert reads no .onnx files, which encoder own is made of; use --encoder mediapipe, or another --engine"
+            )
+        # As for the published network alone: bf16 moves points by several times the noise of a still face.
         precision = "f32" if precision == "auto" else precision
-        opened = _open(glance or shipped(GLANCE), precision, threads, engine)
+        given = glance or shipped(GLANCE), branch or shipped(BRANCH)
+        opened, opened_branch = (
+            open_network(path, precision=precision, threads=threads, engine=engine, rows=MOST_CROPS) for path in given
+        )
         self._glance = _places(opened, ("points", "presence", "tongue", "covered", "rotation", "stem"))
         self._crops = crops_for(opened)
-        self._branch = _Branch(_open(branch or shipped(BRANCH), precision, threads, engine))
+        self._branch = _Branch(opened_branch)
         self._scorer = ExpressionScorer(precision, threads, engine)
         self._sigma = SigmaModel.load("mediapipe")
         self.last_timing: dict[str, float] = {}
@@ -215,17 +222,3 @@ def _places(engine: Engine, names: Sequence[str]) -> list[int]:
             f"{engine.path.name} is no network of this kind: it has no output '{missing[0]}'; use it as a file: --encoder FILE"
         )
     return [place[name] for name in names]
-
-
-def _open(path: Path, precision: Precision, threads: int, engine: EngineName) -> Engine:
-    from engines import EngineError, load_engine
-    from engines.batch import BatchProfile
-    from engines.build import open_engine
-
-    try:
-        if engine in ("tensorrt", "torch"):
-            arithmetic = "fp32" if precision == "f32" else precision
-            return open_engine(path, engine, arithmetic, BatchProfile(1, 1, MOST_CROPS), threads=threads)
-        return load_engine(path, engine, precision=precision, threads=threads, cache_dir=cache_dir("engines"))
-    except EngineError as error:
-        raise NetworkAssetError(str(error)) from error

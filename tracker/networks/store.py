@@ -50,12 +50,12 @@ def locate(file: str) -> Path:
 
 
 def open_network(
-    file: str, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto", rows: int = 1
+    file: str | Path, *, precision: Precision = "auto", threads: int = 1, engine: EngineName = "auto", rows: int = 1
 ) -> Engine:
-    """Load a network of the store into an engine, with its compiled form cached beside the store.
+    """Load a network of the store, or a file, into an engine, with its compiled form cached beside the store.
 
     Args:
-        file: as in ``locate``.
+        file: as in ``locate``, or a path of a .tflite or .onnx file.
         precision: ``auto`` is bf16 where the CPU multiplies it natively, f32 elsewhere.
         threads: CPU threads per inference.
         engine: what runs it; ``auto`` is the first installed of OpenVINO, LiteRT and ONNX Runtime.
@@ -64,7 +64,7 @@ def open_network(
     Raises:
         NetworkAssetError: it has not been fetched, is damaged, or no backend can run it.
     """
-    path = locate(file)
+    path = file if isinstance(file, Path) else locate(file)
     from engines import EngineError, load_engine
 
     try:
@@ -73,12 +73,17 @@ def open_network(
         if engine == "auto" and _only_onnxruntime():
             engine = "onnxruntime"
         if engine == "onnxruntime":
-            from engines.tflite.convert import convert
-
-            path = convert(path)
+            path = _as_onnx(path)
         return load_engine(path, engine, precision=precision, threads=threads, cache_dir=cache_dir("engines"))
     except EngineError as error:
         raise NetworkAssetError(str(error)) from error
+
+
+def _as_onnx(path: Path) -> Path:
+    """The same network as ONNX. Raises EngineError."""
+    from engines.tflite.convert import convert
+
+    return convert(path) if path.suffix == ".tflite" else path
 
 
 def _only_onnxruntime() -> bool:
@@ -96,10 +101,9 @@ def _built(path: Path, engine: EngineName, precision: Precision, threads: int, r
     from engines.backend import backend
     from engines.batch import BatchProfile
     from engines.build import open_engine
-    from engines.tflite.convert import convert
 
     capability = backend(engine).describe()
     if not capability.runs:
         raise EngineError(f"engine {engine}: {capability.why_not}")
     wanted = "fp32" if precision == "auto" else precision
-    return open_engine(convert(path), engine, wanted, BatchProfile(1, 1, rows), threads=threads)
+    return open_engine(_as_onnx(path), engine, wanted, BatchProfile(1, 1, rows), threads=threads)
