@@ -49,16 +49,17 @@ def samples() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def short_clip(samples: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first 20 frames of the clip with one face, 640 by 360 at 30 frames/s, for tests that track it to see something else."""
-    return _beginning(samples("single_face.mp4"), 20, tmp_path_factory.mktemp("short") / "face.mp4")
+    return beginning(samples("single_face.mp4"), 20, tmp_path_factory.mktemp("short") / "face.mp4")
 
 
 @pytest.fixture(scope="session")
 def short_empty_clip(samples: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first 10 frames of the clip without a face."""
-    return _beginning(samples("no_face.mp4"), 10, tmp_path_factory.mktemp("short") / "empty.mp4")
+    return beginning(samples("no_face.mp4"), 10, tmp_path_factory.mktemp("short") / "empty.mp4")
 
 
-def _beginning(clip: Path, count: int, path: Path) -> Path:
+def beginning(clip: Path, count: int, path: Path) -> Path:
+    """The first frames of a clip as a clip of their own at ``path``, 30 a second."""
     from tracker.rendering.video_writer import VideoWriter
     from tracker.sources.open import open_source
 

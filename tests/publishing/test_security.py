@@ -208,3 +208,16 @@ def test_no_thread_is_left_behind(free_ports: PublishConfig, golden: ModuleType,
     with Publisher(dataclasses.replace(free_ports, curve_keys=tmp_path), golden.MODEL):
         assert threading.active_count() > before
     assert threading.active_count() == before
+
+
+def test_a_connection_that_does_not_end_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tracker.publishing.security._ENDING_S", 0.2)
+    security = ServerSecurity()
+    stuck = security.context.socket(zmq.PUB)
+    started_s = time.monotonic()
+    security.close()
+    assert time.monotonic() - started_s < 3.0
+    assert "does not end" in caplog.text
+    stuck.close(linger=0)

@@ -24,6 +24,8 @@ from tracker.errors import PublishError
 logger = logging.getLogger(__name__)
 
 _ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
+_ENDING_S: Final = 5.0
+"""More than any socket lingers."""
 _KEY_LINE: Final = re.compile(r'^\s*(public-key|secret-key)\s*=\s*"([^"]{40})"\s*$', re.MULTILINE)
 
 
@@ -63,8 +65,13 @@ class ServerSecurity:
 
     def close(self) -> None:
         """End the context; all its sockets must be closed."""
-        self.context.term()
-        if self._thread is not None:
+        # libzmq may wait for ever for a peer that went in mid-message, whatever the linger; nobody else should.
+        ending = threading.Thread(target=self.context.term, name="end of ZeroMQ", daemon=True)
+        ending.start()
+        ending.join(_ENDING_S)
+        if ending.is_alive():
+            logger.warning("a connection does not end; it is left to the end of this process")
+        elif self._thread is not None:
             self._thread.join()
 
     def _serve_zap(self, zap: zmq.Socket[bytes]) -> None:
