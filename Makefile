@@ -9,7 +9,7 @@ PYTHONS := $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python)
 CLIP   ?= single_face.mp4
 PYTEST ?=
 # Extras with pins of their own, requirements/NAME.txt; the tests need them all.
-EXTRAS := models export bridges view train engines torch tensorrt
+EXTRAS := models export bridges view train engines torch tensorrt nvdec
 
 .DEFAULT_GOAL := help
 # The only Python that this Blender is built for.
