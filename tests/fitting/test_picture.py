@@ -150,6 +150,20 @@ def test_dragged_landmarks_do_not_drag_a_face_half_behind_a_hand(skin: Appearanc
     assert (with_picture.landmarks.sigma > 1.2).all()
 
 
+def test_landmarks_keep_a_say_where_their_encoder_sees_the_hand(skin: AppearanceStage) -> None:
+    bare = [(observation(), picture())] * KNOWN_FRAMES
+    dragged = observation(dragged_px=4.0)
+    telling = replace(dragged.landmarks, visibility=np.full(len(dragged.landmarks.points), 0.95, np.float32))
+    offsets = []
+    for seen in (dragged, replace(dragged, landmarks=telling)):
+        skin.reset()
+        face = follow(fit_stage(skin), skin, bare + [(seen, with_hand(picture()))] * 6)[-1]
+        offsets.append(abs(float(face.raw.translation[0])))
+    alone = abs(float(follow(fit_stage(None), None, bare + [(dragged, picture())] * 6)[-1].raw.translation[0]))
+    untold, told = offsets
+    assert untold < told < 0.95 * alone
+
+
 def test_a_face_behind_a_hand_that_moves_is_followed(skin: AppearanceStage) -> None:
     skin.reset()
     steps = 0.0015 * np.arange(1, 7)

@@ -132,7 +132,7 @@ class FaceFitter:
         width = max(float(observation.box[2]), 1.0)
         cold = self._state is None or camera != self._camera
         if not cold:
-            solution = self._warm(camera, target, still=still)
+            solution = self._warm(camera, target, still=still, told=observation.landmarks.visibility is not None)
             residual_px = self._residual(observation, solution)
             cold = residual_px > self._config.restart_residual * width
             # Behind a hand anybody fits badly.
@@ -158,7 +158,7 @@ class FaceFitter:
             if covering is not None:
                 self._held.follow(state.expression)
         else:
-            state = self._refined(solution, covering, look, before, camera, width)
+            state = self._refined(solution, observation.landmarks.visibility, covering, look, before, camera, width)
         self._state, self._camera = state, camera
         self._age += 1
         if observation.arkit_hint is not None and self._doubt == 0.0 and residual_px < _FITS_WELL * width:
@@ -233,15 +233,20 @@ class FaceFitter:
     def _refined(
         self,
         solution: Solution,
+        visibility: Float32 | None,
         covering: Covering | None,
         look: Look,
         before: FitState | None,
         camera: Camera,
         width_px: float,
     ) -> FitState:
-        fraction = 0.0 if covering is None else covering.fraction
-        refined = self._picture.refine(solution, look, fraction, before, camera.focal_px, width_px)
+        fraction, told = 0.0 if covering is None else covering.fraction, visibility is not None
+        refined = self._picture.refine(solution, look, fraction, before, camera.focal_px, width_px, told=told)
         self._doubt = refined.doubt
+        if visibility is not None:
+            # The encoder saw point by point, and in this frame, what skin and doubt tell of the last one.
+            unseen: Float32 = np.float32(1.0) - visibility[self._points.order]
+            return replace(refined.state, expression=self._held(refined.state.expression, unseen, 0.0))
         covered = None if covering is None else gated(covering.landmarks[self._points.order], refined.doubt)
         # A lively face that nothing is in front of may be in doubt as well: its expression is its own.
         hidden = refined.doubt * min(1.0, fraction / _CERTAINLY_COVERED)
@@ -254,7 +259,7 @@ class FaceFitter:
         precision = self._points.weight / (self._config.correlated_landmarks * landmarks.sigma[order] ** 2)
         if landmarks.visibility is not None:
             precision = lowered(precision, 1.0 - landmarks.visibility[order])
-        if covering is not None and self._doubt > 0.0:
+        elif covering is not None and self._doubt > 0.0:
             precision = lowered(precision, gated(covering.landmarks[order], self._doubt))
         if self._mapped is None:
             mean, sigma = self._prior.given(observation.arkit_hint, self._rest.levels)
@@ -277,11 +282,12 @@ class FaceFitter:
             return self._solve_relaxed(camera, target, rigid.state, self._config.cold_iterations)
         return self._solve_identity(camera, target, rigid.state, self._config.cold_iterations)
 
-    def _warm(self, camera: Camera, target: Target, *, still: bool) -> Solution:
+    def _warm(self, camera: Camera, target: Target, *, still: bool, told: bool) -> Solution:
         assert self._state is not None
         solution = self._solve_relaxed(camera, target, self._state, self._config.warm_iterations, relinearise=False)
-        if self._doubt > 0.0:
-            # A face that something is in front of, or was a frame ago, teaches nothing about the person.
+        if self._doubt > 0.0 and not told:
+            # A face that something is in front of, or was a frame ago, teaches nothing about the person, unless its landmarks
+            # are weighed by whether they are in sight.
             return solution
         if still and self._age >= _ACQUAINTED_FRAMES:
             # What looks novel about it is noise.

@@ -70,6 +70,9 @@ class PictureConfig:
     """Below this the picture does not know either."""
     margin: float = 0.03
     """By how much less of the skin another pose may explain and still be taken for the landmarks'."""
+    told_trust: tuple[float, float, float, float, float, float] = (0.1, 0.1, 0.1, 0.1, 0.1, 1.0)
+    """Share of what landmarks say about the pose (turns, right, down, far) that holds in complete doubt where their encoder
+    itself sees what is covered: it is misled less than others, and of depth the picture knows hardly anything."""
     farthest: float = 0.08
     farthest_rad: float = 0.25
     """Poses farther than this share of the face's width, or turned farther, from the landmarks' are not taken."""
@@ -120,6 +123,8 @@ class PictureFit:
         previous: FitState | None,
         focal_px: float,
         width_px: float,
+        *,
+        told: bool = False,
     ) -> Refined:
         """The pose of a frame.
 
@@ -130,6 +135,7 @@ class PictureFit:
             previous: the state of the last frame.
             focal_px: focal length.
             width_px: width of the face in the picture.
+            told: whether the landmarks' encoder has said which of them are out of sight.
         """
         config, state = self._config, solution.state
         view = look(state)
@@ -140,7 +146,8 @@ class PictureFit:
         doubt = self._doubt(explained, covered)
         changed, self._covered = abs(covered - self._covered), covered
         if doubt > 0.0:
-            refined = self._in_doubt(solution, view, look, doubt, changed, previous, focal_px, width_px)
+            trust = np.maximum(1.0 - doubt, config.told_trust if told else 0.0)
+            refined = self._in_doubt(solution, view, look, doubt, trust, changed, previous, focal_px, width_px)
             self._bias = _between(refined.state, state)
             return refined
         self._bias = np.zeros(POSE)
@@ -173,6 +180,7 @@ class PictureFit:
         view: SkinView,
         look: Look,
         doubt: float,
+        trust: Float64,
         changed: float,
         previous: FitState | None,
         focal_px: float,
@@ -191,8 +199,9 @@ class PictureFit:
             (expected, np.diag(1.0 / wander)),
             (held, np.diag(1.0 / (self._floor + self._usual_motion * self._motion))),
         ]
-        if doubt < 1.0:
-            pulls.append((state, (1.0 - doubt) * _pose_information(solution).marginal))
+        if trust.any():
+            root = np.sqrt(np.broadcast_to(trust, POSE))
+            pulls.append((state, root[:, None] * _pose_information(solution).marginal * root))
         total = np.sum([information for _, information in pulls], axis=0)
         best, best_rows = state, own
         for start in (expected, held):
