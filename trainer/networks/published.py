@@ -80,14 +80,18 @@ class PublishedNetwork(nn.Module):
 class _OpenVino:
     def __init__(self, network: PublishedNetwork, threads: int) -> None:
         import openvino
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
         class Plain(nn.Module):
             def forward(self, image: Tensor) -> tuple[Tensor, ...]:
                 return tuple(network.answers(image))
 
-        model = openvino.convert_model(
-            Plain(), example_input=torch.zeros(2, 3, _CROP, _CROP), input=[-1, 3, _CROP, _CROP]
-        )
+        # Not by openvino.convert_model, which reports its use (engines.openvino_backend).
+        reader = FrontEndManager().load_by_framework("pytorch")
+        traced = TorchScriptPythonDecoder(Plain(), example_input=torch.zeros(2, 3, _CROP, _CROP))
+        model = reader.convert(reader.load(traced))
+        model.reshape({0: [-1, 3, _CROP, _CROP]})
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
         self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
 
