@@ -93,7 +93,8 @@ def _by_processes(stream: Stream, indices: Iterable[int], workers: int, prefetch
         worker_init_fn=_one_thread,
         # Its own generator: torch's default one belongs to the training, which must not depend on how batches are made.
         generator=torch.Generator(),
-        multiprocessing_context="spawn" if torch.cuda.is_available() else None,
+        # Never by fork: this process has threads of its own and of libraries, and a fork keeps their locks and not them.
+        multiprocessing_context="spawn",
     )
     iterator = iter(loader)
     try:
