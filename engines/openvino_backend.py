@@ -65,7 +65,12 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _core() -> Any:
+def shared_core() -> Any:
+    """The process's one OpenVINO core. Never make another: a core hangs an alternate signal stack on the thread that makes it,
+    and takes that memory along when it goes. The next signal with a handler, such as a child's end, would end the process.
+
+    Raises EngineError when OpenVINO does not load.
+    """
     openvino = _openvino()
     with _LOADING:
         return _make_core(openvino)
@@ -95,7 +100,7 @@ def load_model(path: Path, *, precision: str, threads: int, cache_dir: Path | No
 
 def describe() -> Capability:
     """See ``engines.backend.Backend``. The device is this CPU model with what it can multiply, and an Intel GPU."""
-    core = _core()
+    core = shared_core()
     precisions = ["fp32", *(["bf16"] if _multiplies_bf16() else []), "int8"]
     devices = [_device("CPU")]
     if "GPU" in core.available_devices:
@@ -111,14 +116,16 @@ def device_for(targets: tuple[str, ...]) -> str:
     kind = {(): "CPU", ("cpu",): "CPU", ("gpu",): "GPU"}.get(targets)
     if kind is None:
         raise EngineError(f"openvino builds for cpu or gpu (Intel's), got --for {','.join(targets)}")
-    if kind not in _core().available_devices:
-        raise EngineError(f"openvino sees no {kind} on this machine; it sees {', '.join(_core().available_devices)}")
+    if kind not in shared_core().available_devices:
+        raise EngineError(
+            f"openvino sees no {kind} on this machine; it sees {', '.join(shared_core().available_devices)}"
+        )
     return _device(kind)
 
 
 def _device(kind: str) -> str:
     """Compiled code suits one model of processor and what may be used of it."""
-    core = _core()
+    core = shared_core()
     about = [core.get_property(kind, name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     return f"{kind.lower()}-{hashlib.sha256(repr((about, os.environ.get(_ISA_CAP))).encode()).hexdigest()[:8]}"
 
@@ -129,7 +136,7 @@ def build(job: BuildJob) -> Built:
     kind = device.partition("-")[0].upper()
     if job.precision == "fp16" and kind == "CPU":
         raise EngineError(f"{job.name}: openvino runs fp16 on Intel GPUs only; add --for gpu, or use bf16")
-    core = _core()
+    core = shared_core()
     job.progress("reading", None)
     try:
         model = core.read_model(job.model)
@@ -159,7 +166,7 @@ def load(path: Path, header: ArtifactHeader, payload: bytes, threads: int) -> En
     if compiled is None:
         try:
             kind = header.device.partition("-")[0].upper()
-            compiled = _core().import_model(io.BytesIO(payload), kind, config)
+            compiled = shared_core().import_model(io.BytesIO(payload), kind, config)
         except RuntimeError as error:
             raise EngineError(
                 f"engine {path.name} is not one OpenVINO takes ({_reason(error)}); run: {header.command} --force"
@@ -182,7 +189,7 @@ def _reason(error: RuntimeError) -> str:
 
 
 def _multiplies_bf16() -> bool:
-    return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not os.environ.get(_ISA_CAP)
+    return "BF16" in shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not os.environ.get(_ISA_CAP)
 
 
 def _load(path: Path, precision: str, threads: int, cache_dir: Path | None) -> Engine:
@@ -208,7 +215,7 @@ def _fingerprint(path: Path, config: dict[str, Any]) -> str:
 
 
 def _cpu_features() -> tuple[Any, ...]:
-    core = _core()
+    core = shared_core()
     capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return core.get_property("CPU", "FULL_DEVICE_NAME"), capabilities, os.environ.get(_ISA_CAP)
 
@@ -218,14 +225,14 @@ def _imported(blob: Path | None, config: dict[str, Any]) -> Any | None:
     if blob is None or not blob.is_file():
         return None
     try:
-        return _core().import_model(io.BytesIO(blob.read_bytes()), "CPU", config)
+        return shared_core().import_model(io.BytesIO(blob.read_bytes()), "CPU", config)
     except (RuntimeError, OSError):
         # A truncated or foreign blob: compiling anew replaces it.
         return None
 
 
 def _compiled(path: Path, precision: str, config: dict[str, Any], blob: Path | None) -> Any:
-    core = _core()
+    core = shared_core()
     try:
         model = core.read_model(path)
         model.reshape({port.any_name: fixed_shape(_dimensions(port)) for port in model.inputs})

@@ -11,11 +11,12 @@ import pytest
 openvino = pytest.importorskip("openvino")
 
 from engines import openvino_kernels  # noqa: E402
+from engines.openvino_backend import shared_core  # noqa: E402
 from engines.openvino_kernels import choose_kernels  # noqa: E402
 
 
 def read(path: Path, size: int) -> tuple[Any, Any]:
-    core = openvino.Core()
+    core = shared_core()
     model = core.read_model(path)
     model.reshape({model.inputs[0].any_name: [1, size, size, 3]})
     return core, model
@@ -59,7 +60,7 @@ def test_others_are_left_alone(networks: Path) -> None:
 def test_networks_fed_with_a_map_are_left_alone() -> None:
     from tracker.networks.shipped import BRANCH, shipped
 
-    model = (core := openvino.Core()).read_model(shipped(BRANCH))
+    model = (core := shared_core()).read_model(shipped(BRANCH))
     model.reshape({"stem": [1, 32, 64, 64]})
     assert any(node.get_type_name() == "PRelu" for node in model.get_ops())
     assert not choose_kernels(openvino, core, model, "fp32")

@@ -8,6 +8,7 @@ import pytest
 
 openvino = pytest.importorskip("openvino")
 
+from engines.openvino_backend import shared_core  # noqa: E402
 from engines.openvino_slimming import drop_unread  # noqa: E402
 from tests.network_inputs import NETWORKS  # noqa: E402
 
@@ -16,7 +17,7 @@ ops = openvino.opset13
 
 
 def run(model: Any, *inputs: np.ndarray) -> list[np.ndarray]:
-    return [array.copy() for array in openvino.Core().compile_model(model, "CPU", F32)([*inputs]).values()]
+    return [array.copy() for array in shared_core().compile_model(model, "CPU", F32)([*inputs]).values()]
 
 
 def shapes(model: Any, kind: str) -> list[list[int]]:
@@ -24,7 +25,7 @@ def shapes(model: Any, kind: str) -> list[list[int]]:
 
 
 def test_the_expression_network_computes_one_token_at_the_end(networks: Path) -> None:
-    model = openvino.Core().read_model(networks / "face_blendshapes.tflite")
+    model = shared_core().read_model(networks / "face_blendshapes.tflite")
     points = np.random.default_rng(0).normal(size=(1, 146, 2)).astype(np.float32)
     expected = run(model, points)
     full = shapes(model, "Convolution")
@@ -40,7 +41,7 @@ def test_the_expression_network_computes_one_token_at_the_end(networks: Path) ->
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "face_blendshapes.tflite"])
 def test_networks_without_such_slices_are_left_alone(networks: Path, name: str) -> None:
-    assert not drop_unread(openvino, openvino.Core().read_model(networks / name))
+    assert not drop_unread(openvino, shared_core().read_model(networks / name))
 
 
 def layers(cut: Any) -> Any:

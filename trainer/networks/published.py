@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from engines.openvino_backend import shared_core
 from tracker.networks import locate
 from trainer.networks.tflite_graph import TfliteModule
 
@@ -79,7 +80,6 @@ class PublishedNetwork(nn.Module):
 
 class _OpenVino:
     def __init__(self, network: PublishedNetwork, threads: int) -> None:
-        import openvino
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -93,7 +93,7 @@ class _OpenVino:
         model = reader.convert(reader.load(traced))
         model.reshape({0: [-1, 3, _CROP, _CROP]})
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-        self._request = openvino.Core().compile_model(model, "CPU", config).create_infer_request()
+        self._request = shared_core().compile_model(model, "CPU", config).create_infer_request()
 
     def __call__(self, image: Tensor) -> Answers:
         crops = image.detach().contiguous().numpy()

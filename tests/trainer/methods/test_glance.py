@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +134,22 @@ def test_a_file_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
     onnx.save(onnx.helper.make_model(graph), str(tmp_path / "other.onnx"))
     with pytest.raises(ValueError, match="no output 'stem'"):
         cut_branch(tmp_path / "other.onnx")
+
+
+@needs_trunk
+def test_signals_are_still_handled_when_the_network_has_gone() -> None:
+    """OpenVINO hangs an alternate signal stack on the thread, which must not go with the network that was run by it."""
+    code = """
+import gc, signal, subprocess, torch
+from trainer.networks.published import PublishedNetwork
+network = PublishedNetwork()
+network.hasten(1)
+network.train()(torch.zeros(1, 3, 256, 256))
+del network
+gc.collect()
+signal.signal(signal.SIGCHLD, lambda *_: None)
+subprocess.run(["true"])
+print("alive")
+"""
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "alive\n", ended.stderr
