@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N",
-        help="clips at a time, each in a process of its own of about 250 MB; takes are the same (default 1)",
+        help="clips at a time, each in a process of its own of about 280 MB; takes are the same (default 1)",
     )  # fmt: skip
     parser.add_argument(
         "--manifest", type=Path, metavar="FILE",
