@@ -50,10 +50,13 @@ class PublishedNetwork(nn.Module):
         self.channels = self.graph.feature_channels
         for parameter in self.graph.parameters():
             parameter.requires_grad_(False)
+        self._threads: int | None = None
         self._quick: Callable[[Tensor], Answers] | None = None
 
     def forward(self, image: Tensor) -> Answers:
-        if self._quick is not None and self.training and image.device.type == "cpu":
+        if self._threads is not None and self.training and image.device.type == "cpu":
+            if self._quick is None:
+                self._quick = _OpenVino(self, self._threads)
             return self._quick(image)
         with torch.no_grad():
             return self.answers(image)
@@ -70,12 +73,12 @@ class PublishedNetwork(nn.Module):
         )
 
     def hasten(self, threads: int) -> None:
-        """From now on, run by OpenVINO while training on a CPU."""
-        self._quick = _OpenVino(self, threads)
+        """From now on, run by OpenVINO while training on a CPU; it is loaded with the first batch there."""
+        self._threads = threads
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies (the moving average is one) do without: they are not trained.
-        return {**self.__dict__, "_quick": None}
+        return {**self.__dict__, "_threads": None, "_quick": None}
 
 
 class _OpenVino:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tracker.networks import locate
-from trainer.methods.encoder.network import TRUNK, EncoderNetwork
+from trainer.methods.encoder.network import EncoderNetwork
+from trainer.networks.published import PUBLISHED
 from trainer.networks.tflite_graph import TfliteModule
 
 SHARED_STRIDE: Final = 4
@@ -33,7 +34,7 @@ class DeployedEncoder(nn.Module):
     def __init__(self, network: EncoderNetwork, log_sigma_shift: float = 0.0) -> None:
         super().__init__()
         self.network = network
-        self.published = TfliteModule.from_file(locate(TRUNK))
+        self.published = TfliteModule.from_file(locate(PUBLISHED))
         self.log_sigma_shift = log_sigma_shift
         ours, theirs = (each.parameters_until(SHARED_STRIDE) for each in (network.trunk, self.published))
         if not all(torch.allclose(a.cpu(), b, atol=1e-5) for a, b in zip(ours, theirs, strict=True)):

@@ -5,13 +5,29 @@ float32 before anything is computed with them.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from engines.header import METADATA_KEY
+from tracker.cache import atomic_target
 
 _LEAST_ELEMENTS: Final = 256
+
+
+def finish(path: Path, *, channels_last: bool = False) -> None:
+    """Halve the weights of an exported ONNX file; with ``channels_last`` it also takes crops as cameras give them, which saves a
+    CPU turning them. The file is replaced as a whole.
+    """
+    import onnx
+
+    model = onnx.load(str(path))
+    if channels_last:
+        take_channels_last(model)
+    halve_weights(model)
+    with atomic_target(path) as partial:
+        onnx.save(model, str(partial))
 
 
 def take_channels_last(model: Any) -> None:

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from engines.header import InputHeader, NetworkHeader, OutputHeader
-from tracker.cache import atomic_target
 from tracker.face_model.head_points import HEAD_POINT_COUNT, HEAD_SET
 from trainer.data.batch import Batch
 from trainer.method import Table
 from trainer.methods.encoder.crops import CropMethod, take_weights
 from trainer.methods.encoder.deployed import DeployedEncoder
-from trainer.methods.encoder.finish import halve_weights
+from trainer.methods.encoder.finish import finish
 from trainer.methods.encoder.losses import losses
 from trainer.methods.encoder.measures import Measures
 from trainer.methods.encoder.network import CROP, EncoderNetwork
@@ -110,10 +109,5 @@ class EncoderMethod(CropMethod[EncoderSettings]):
 
     def export(self, module: nn.Module, path: Path) -> None:
         """Write ``deployed`` as ONNX with its weights in half precision, checked against torch before they are halved."""
-        import onnx
-
         super().export(module, path)
-        model = onnx.load(str(path))
-        halve_weights(model)
-        with atomic_target(path) as partial:
-            onnx.save(model, str(partial))
+        finish(path)

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tracker.networks import locate
+from trainer.networks.published import PUBLISHED
 from trainer.networks.tflite_graph import TfliteModule
 
-TRUNK: Final = "face_landmarks_detector.tflite"
 CROP: Final = 256
 POINTS: Final = 478
 _MIDDLE: Final = 160
@@ -67,7 +67,7 @@ class EncoderNetwork(nn.Module):
     def __init__(self, head_points: int = 0, blocks: int = 3, trunk: TfliteModule | None = None) -> None:
         """``head_points``: how many points beyond the 478. Raises NetworkAssetError when the trunk has not been fetched."""
         super().__init__()
-        self.trunk = trunk or TfliteModule.from_file(locate(TRUNK))
+        self.trunk = trunk or TfliteModule.from_file(locate(PUBLISHED))
         self.head_points = head_points
         count = POINTS + head_points
         channels = self.trunk.feature_channels

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from engines.header import InputHeader, NetworkHeader, OutputHeader
-from tracker.cache import atomic_target
 from trainer.data.batch import Batch
 from trainer.method import Table
 from trainer.methods.encoder.crops import CropMethod, CropSettings, take_weights
-from trainer.methods.encoder.finish import halve_weights, take_channels_last
+from trainer.methods.encoder.finish import finish
 from trainer.methods.encoder.network import CROP
 from trainer.methods.glance.losses import losses
 from trainer.methods.glance.measures import Measures
@@ -103,17 +102,9 @@ class GlanceMethod(CropMethod[GlanceSettings]):
         return DeployedGlance(module), header
 
     def export(self, module: nn.Module, path: Path) -> None:
-        """Write ``deployed`` as ONNX, checked against torch; then it takes crops as cameras give them, channels last, which saves
-        a CPU turning them, and its weights are halved.
-        """
-        import onnx
-
+        """Write ``deployed`` as ONNX, checked against torch; then it takes crops channels last, and its weights are halved."""
         super().export(module, path)
-        model = onnx.load(str(path))
-        take_channels_last(model)
-        halve_weights(model)
-        with atomic_target(path) as partial:
-            onnx.save(model, str(partial))
+        finish(path, channels_last=True)
 
 
 class DeployedGlance(nn.Module):
